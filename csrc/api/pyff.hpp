@@ -1,0 +1,141 @@
+// The waist between those who own memory (Python's ops, C++ programs) and those who compute. Every array is dense,
+// row-major and owned by the caller; every output element is written. Sizes are 64-bit. Shape letters: N atoms,
+// E directed edges, F features, G radial functions, K table intervals. Geometry (positions, distances) is float64;
+// features have the kernel's scalar type T, float or double.
+//
+// The functions run on the CPU with the instruction set of core/isa.hpp and `threads` threads; the CUDA library
+// (csrc/cuda) offers the same functions with a stream. They throw pyff::Error for a violated requirement.
+#pragma once
+
+#include <cstdint>
+
+#include "math/activation.hpp"
+#include "math/cutoff.hpp"
+#include "math/radial.hpp"
+
+namespace pyff {
+
+// Directed edges i <- j sorted by the receiver i. The reversed edge of every edge is present; edge_rev is an
+// involution without fixed points.
+struct Graph {
+  std::int64_t n_atoms;
+  std::int64_t n_edges;
+  const std::int64_t* row_ptr;   // [N + 1] edges of receiver i are row_ptr[i] .. row_ptr[i + 1] - 1
+  const std::int64_t* idx_i;     // [E] receivers
+  const std::int64_t* idx_j;     // [E] senders
+  const std::int64_t* edge_rev;  // [E]
+};
+
+// ---- edge geometry -------------------------------------------------------------------------------------------
+// r_e = pos[j] - pos[i] + shift_e cell[b], strained by (1 + strain[b]); d_e = |r_e|.
+struct EdgeGeometryParams {
+  Graph graph;
+  std::int64_t n_systems;
+  const std::int64_t* batch;  // [N] system of each atom
+  const double* pos;          // [N, 3] A
+  const double* cell;         // [B, 3, 3] A, rows are lattice vectors
+  const std::int32_t* shift;  // [E, 3]
+  double* vec;                // [E, 3] out
+  double* distance;           // [E] out
+  int threads;
+};
+
+// ---- continuous-filter convolution -----------------------------------------------------------------------------
+// y_i = sum_j W(d_ij) * h_j (product over features). Requires distance[e] == distance[edge_rev[e]]: a filter is
+// evaluated once per unordered pair. Edges with distance >= cutoff (table: beyond the last interval) weigh nothing.
+
+// W(d) from quintic polynomials; coef is [K, 6, F].
+template <class T>
+struct FilterTable {
+  const T* coef;
+  std::int64_t n_intervals;
+  double start;
+  double spacing;
+};
+
+// W(d) = act_last(W2 act(W1 g(d) + b1) + b2) * C(d).
+template <class T>
+struct FilterNetwork {
+  const T* w1;  // [F, G]
+  const T* b1;  // [F]
+  const T* w2;  // [F, F] (out, in)
+  const T* b2;  // [F]
+  GaussianBasis basis;
+  Cutoff cutoff;
+  Activation activation;
+  Activation last_activation;
+};
+
+template <class T>
+struct CfconvData {
+  Graph graph;
+  std::int64_t n_features;
+  const double* distance;  // [E]
+  const T* h;              // [N, F] sender features
+  const T* grad_y;         // [N, F] cotangent of y (backward and double backward)
+  const T* u;              // [N, F] cotangent of grad_h (double backward)
+  const double* v;         // [E] cotangent of grad_distance (double backward)
+  int threads;
+};
+
+// Forward: y [N, F].
+// Backward: grad_h [N, F] = sum_j W * grad_y_j, grad_distance [E] = sum_f grad_y_i h_j W', grad_<parameter>; any of
+// them may be null and is then not computed.
+// Double backward, of S = <u, grad_h> + <v, grad_distance>: cotangents of grad_y, h, distance and the parameters;
+// any of them may be null.
+template <class T>
+struct CfconvResult {
+  T* y;                   // forward
+  T* grad_h;              // backward; double backward: cotangent of h
+  double* grad_distance;  // backward; double backward: cotangent of distance
+  T* grad_grad_y;         // double backward: cotangent of grad_y
+};
+
+template <class T>
+struct TableGradient {
+  T* coef;  // [K, 6, F] or null
+};
+
+template <class T>
+struct NetworkGradient {
+  T* w1;  // [F, G]; all four or none
+  T* b1;
+  T* w2;
+  T* b2;
+};
+
+template <class T>
+struct CfconvTableParams {
+  CfconvData<T> data;
+  FilterTable<T> filter;
+  CfconvResult<T> out;
+  TableGradient<T> grad;
+};
+
+template <class T>
+struct CfconvNetworkParams {
+  CfconvData<T> data;
+  FilterNetwork<T> filter;
+  CfconvResult<T> out;
+  NetworkGradient<T> grad;
+};
+
+// ---- fused pointwise layers --------------------------------------------------------------------------------------
+// y = act(x + bias), with x [rows, F]; backward grad_x = grad_y act'(x + bias); double backward with cotangent u of
+// grad_x: cotangent of grad_y = u act', of x = u grad_y act''. The cotangent of bias is the column sum of that of x.
+template <class T>
+struct BiasActivationParams {
+  std::int64_t rows;
+  std::int64_t n_features;
+  const T* x;
+  const T* bias;  // [F] or null
+  Activation activation;
+  const T* grad_y;
+  const T* u;
+  T* y;            // forward
+  T* grad_x;       // backward: cotangent of x; double backward: the same
+  T* grad_grad_y;  // double backward
+  int threads;
+};
+
+}  // namespace pyff

@@ -1,0 +1,16 @@
+// One bind_<group> function per file of this folder.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+
+namespace py = pybind11;
+
+// An address as Python passes it (torch's data_ptr(), numpy's ctypes.data); 0 means absent.
+template <class T>
+T* pointer(std::uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+void bind_cfconv(py::module_& m);

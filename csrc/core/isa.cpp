@@ -1,0 +1,55 @@
+#include "core/isa.hpp"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "core/status.hpp"
+
+namespace pyff {
+
+const char* isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::avx512:
+      return "avx512";
+    case Isa::avx2:
+      return "avx2";
+    default:
+      return "baseline";
+  }
+}
+
+Isa best_isa() {
+#if defined(PYFF_X86_KERNELS)
+  __builtin_cpu_init();  // asks cpuid and the operating system's saved state (XGETBV)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd"))
+    return Isa::avx512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
+#endif
+  return Isa::baseline;
+}
+
+namespace {
+
+Isa chosen_isa() {
+  const char* wish = std::getenv("PYFF_ISA");
+  const Isa best = best_isa();
+  if (!wish || !*wish) return best;
+  for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
+    if (std::strcmp(wish, isa_name(isa)) != 0) continue;
+    PYFF_REQUIRE(static_cast<int>(isa) <= static_cast<int>(best),
+                 "PYFF_ISA=" << wish << " asks for instructions that this processor lacks; the best it has is "
+                             << isa_name(best));
+    return isa;
+  }
+  throw Error(std::string("PYFF_ISA must be baseline, avx2 or avx512; received '") + wish + "'");
+}
+
+}  // namespace
+
+Isa active_isa() {
+  static const Isa isa = chosen_isa();
+  return isa;
+}
+
+}  // namespace pyff

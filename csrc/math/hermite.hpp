@@ -1,0 +1,29 @@
+// Tables of quintic polynomials: W(d) = sum_m c[k][m] u^m with k = floor((d - start) / spacing), u in [0, 1].
+#pragma once
+
+#include <cstdint>
+
+#include "core/macros.hpp"
+
+namespace pyff {
+
+constexpr int kTableOrder = 6;  // coefficients per interval and feature
+
+}  // namespace pyff
+
+namespace pyff::PYFF_ISA {
+
+struct TablePoint {
+  std::int64_t interval;
+  double u;
+};
+
+// Where distance d falls. The interval is clamped, so d at the far end belongs to the last one with u = 1.
+PYFF_HD TablePoint table_point(double d, double start, double inv_spacing, std::int64_t n_intervals) {
+  const double x = (d - start) * inv_spacing;
+  std::int64_t k = static_cast<std::int64_t>(x);
+  k = k < 0 ? 0 : (k >= n_intervals ? n_intervals - 1 : k);
+  return {k, x - static_cast<double>(k)};
+}
+
+}  // namespace pyff::PYFF_ISA

@@ -1,0 +1,17 @@
+"""Exceptions that carry a sentence for the user. Values and shapes raise ValueError, classes and dtypes TypeError."""
+
+from __future__ import annotations
+
+__all__ = ["DataError", "PyffError", "UnseenElementError"]
+
+
+class PyffError(ValueError):
+    """Base of pyff's own errors; a ValueError, so that callers need not know pyff to catch it."""
+
+
+class DataError(PyffError):
+    """A data set that cannot be read as declared."""
+
+
+class UnseenElementError(PyffError):
+    """An element the model was not trained on."""
