@@ -1,7 +1,7 @@
 // y = act(x + bias), its backward and double backward: one pass over memory each.
 #include "api/pyff.hpp"
 #include "core/parallel.hpp"
-#include "cpu/simd.hpp"
+#include "math/simd.hpp"
 #include "math/activation.hpp"
 
 namespace pyff::PYFF_ISA {

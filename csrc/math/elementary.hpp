@@ -1,5 +1,5 @@
 // The elementary functions that formulas are written in. These overloads serve scalars on host and device;
-// cpu/simd.hpp adds overloads for SIMD vectors, so that a formula templated on its number type runs on all three.
+// math/simd.hpp adds overloads for SIMD vectors, so that a formula templated on its number type runs on all three.
 #pragma once
 
 #include <cmath>
@@ -27,3 +27,9 @@ PYFF_HD float select(bool condition, float a, float b) { return condition ? a : 
 PYFF_HD double select(bool condition, double a, double b) { return condition ? a : b; }
 
 }  // namespace pyff::PYFF_ISA
+
+// Formulas are templates, and a vector type has no namespace in which its overloads would be looked up later: they
+// have to be declared before the formulas.
+#if !defined(__CUDACC__)
+#include "math/simd.hpp"
+#endif

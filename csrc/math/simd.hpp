@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "core/macros.hpp"
-#include "math/elementary.hpp"
+
 
 #if defined(__AVX512F__)
 #define PYFF_VECTOR_BYTES 64
