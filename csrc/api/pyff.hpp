@@ -75,6 +75,7 @@ struct CfconvData {
   const T* grad_y;         // [N, F] cotangent of y (backward and double backward)
   const T* u;              // [N, F] cotangent of grad_h (double backward)
   const double* v;         // [E] cotangent of grad_distance (double backward)
+  T* scratch;              // CPU: threads x the elements of cpu/scratch.hpp
   int threads;
 };
 
@@ -91,17 +92,18 @@ struct CfconvResult {
   T* grad_grad_y;         // double backward: cotangent of grad_y
 };
 
+// Gradients of parameters come as one partial sum per thread, [P, ...] with P = threads (CUDA: P = 1).
 template <class T>
 struct TableGradient {
-  T* coef;  // [K, 6, F] or null
+  T* coef;  // [P, K, 6, F] or null
 };
 
 template <class T>
 struct NetworkGradient {
-  T* w1;  // [F, G]; all four or none
-  T* b1;
-  T* w2;
-  T* b2;
+  T* w1;  // [P, F, G]; all four or none
+  T* b1;  // [P, F]
+  T* w2;  // [P, F, F]
+  T* b2;  // [P, F]
 };
 
 template <class T>

@@ -14,3 +14,4 @@ T* pointer(std::uintptr_t address) {
 }
 
 void bind_cfconv(py::module_& m);
+void bind_pointwise(py::module_& m);

@@ -10,44 +10,40 @@ namespace {
 // Below this many elements a second thread costs more than it saves.
 constexpr std::int64_t kParallelThreshold = 1 << 14;
 
-// apply(offset, x + bias) for each element; V is a vector or, at a row's end, a scalar.
+// apply(offset, x + bias, lane) for each element.
 template <class T, class Apply>
 void for_each(const BiasActivationParams<T>& p, Apply&& apply) {
   const std::int64_t f = p.n_features;
   const int threads = p.rows * f < kParallelThreshold ? 1 : p.threads;
   parallel_ranges(threads, p.rows, [&](int, std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
-      const std::int64_t at = row * f;
-      std::int64_t k = 0;
-      for (; k + kLanes<T> <= f; k += kLanes<T>)
-        apply(at + k, load(p.x + at + k) + (p.bias ? load(p.bias + k) : Vec<T>{}), [](const T* q) { return load(q); },
-              [](T* q, Vec<T> v) { store(q, v); });
-      for (; k < f; ++k)
-        apply(at + k, p.x[at + k] + (p.bias ? p.bias[k] : T(0)), [](const T* q) { return *q; },
-              [](T* q, T v) { *q = v; });
+      const T* x = p.x + row * f;
+      for_lanes<T>(f, [&](std::int64_t k, auto lane) {
+        apply(row * f + k, p.bias ? lane.get(x + k) + lane.get(p.bias + k) : lane.get(x + k), lane);
+      });
     }
   });
 }
 
 template <class T>
 void forward(const BiasActivationParams<T>& p) {
-  for_each(p, [&](std::int64_t at, auto x, auto, auto put) { put(p.y + at, activation(p.activation, x).v); });
+  for_each(p, [&](std::int64_t at, auto x, auto lane) { lane.put(p.y + at, activation(p.activation, x).v); });
 }
 
 template <class T>
 void backward(const BiasActivationParams<T>& p) {
-  for_each(p, [&](std::int64_t at, auto x, auto get, auto put) {
-    put(p.grad_x + at, get(p.grad_y + at) * activation(p.activation, x).d1);
+  for_each(p, [&](std::int64_t at, auto x, auto lane) {
+    lane.put(p.grad_x + at, lane.get(p.grad_y + at) * activation(p.activation, x).d1);
   });
 }
 
 template <class T>
 void double_backward(const BiasActivationParams<T>& p) {
-  for_each(p, [&](std::int64_t at, auto x, auto get, auto put) {
+  for_each(p, [&](std::int64_t at, auto x, auto lane) {
     const auto a = activation(p.activation, x);
-    const auto u = get(p.u + at);
-    if (p.grad_grad_y) put(p.grad_grad_y + at, u * a.d1);
-    if (p.grad_x) put(p.grad_x + at, u * get(p.grad_y + at) * a.d2);
+    const auto u = lane.get(p.u + at);
+    if (p.grad_grad_y) lane.put(p.grad_grad_y + at, u * a.d1);
+    if (p.grad_x) lane.put(p.grad_x + at, u * lane.get(p.grad_y + at) * a.d2);
   });
 }
 

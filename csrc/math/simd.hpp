@@ -68,6 +68,36 @@ struct Constant<DoubleVec> {
   static inline DoubleVec of(double value) { return splat(value); }
 };
 
+// How a loop over features reads and writes its numbers: whole vectors, then what is left over one by one.
+template <class T>
+struct VectorLane {
+  static Vec<T> get(const T* p) { return load(p); }
+  static void put(T* p, Vec<T> v) { store(p, v); }
+};
+template <class T>
+struct ScalarLane {
+  static T get(const T* p) { return *p; }
+  static void put(T* p, T v) { *p = v; }
+};
+
+// body(k, lane) for k = 0, lanes, 2 lanes, ... and then for each single k up to n.
+template <class T, class Body>
+inline __attribute__((always_inline)) void for_lanes(std::int64_t n, Body&& body) {
+  std::int64_t k = 0;
+  for (; k + kLanes<T> <= n; k += kLanes<T>) body(k, VectorLane<T>{});
+  for (; k < n; ++k) body(k, ScalarLane<T>{});
+}
+
+// A running sum that takes vectors and single numbers.
+template <class T>
+struct LaneSum {
+  Vec<T> wide{};
+  T narrow = 0;
+  void add(Vec<T> v) { wide += v; }
+  void add(T v) { narrow += v; }
+  T total() const { return sum<T>(wide) + narrow; }
+};
+
 inline FloatVec select(IntVec c, FloatVec a, FloatVec b) { return c ? a : b; }
 inline DoubleVec select(LongVec c, DoubleVec a, DoubleVec b) { return c ? a : b; }
 inline FloatVec abs_of(FloatVec x) { return (FloatVec)((IntVec)x & 0x7fffffff); }
