@@ -27,16 +27,40 @@ struct Graph {
 };
 
 // ---- edge geometry -------------------------------------------------------------------------------------------
-// r_e = pos[j] - pos[i] + shift_e cell[b], strained by (1 + strain[b]); d_e = |r_e|.
+// Forward: vec_e = pos[j] - pos[i] + shift_e cell[b], distance_e = |vec_e|. Backward: grad_pos and grad_cell (either
+// may be null) from grad_vec and grad_distance (either may be null). Double backward, from the cotangents cot_pos and
+// cot_cell of those two: out_vec and out_distance, the cotangents of grad_vec and grad_distance, and grad_pos and
+// grad_cell, the cotangents of pos and cell; any of the four may be null.
 struct EdgeGeometryParams {
   Graph graph;
   std::int64_t n_systems;
   const std::int64_t* batch;  // [N] system of each atom
+  const std::int32_t* shift;  // [E, 3]
   const double* pos;          // [N, 3] A
   const double* cell;         // [B, 3, 3] A, rows are lattice vectors
-  const std::int32_t* shift;  // [E, 3]
-  double* vec;                // [E, 3] out
-  double* distance;           // [E] out
+  double* vec;                // [E, 3] output of forward, input of the others
+  double* distance;           // [E] likewise
+  const double* grad_vec;       // [E, 3]
+  const double* grad_distance;  // [E]
+  double* grad_pos;             // [N, 3]
+  double* grad_cell;            // [B, 3, 3]
+  const double* cot_pos;        // [N, 3]
+  const double* cot_cell;       // [B, 3, 3]
+  double* out_vec;              // [E, 3]
+  double* out_distance;         // [E]
+  int threads;
+};
+
+// ---- radial bases and cutoff functions --------------------------------------------------------------------------
+// The order-th derivative (0..3) of every basis function, out [n, size], or of the cutoff function, out [n].
+template <class T>
+struct RadialParams {
+  std::int64_t n;
+  const double* distance;  // [n] A
+  GaussianBasis basis;
+  Cutoff cutoff;
+  int order;
+  T* out;
   int threads;
 };
 

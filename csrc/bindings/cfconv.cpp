@@ -1,22 +1,17 @@
-#include "bindings/module.hpp"
-
 #include <pybind11/stl.h>
 
 #include <array>
-#include <tuple>
 #include <vector>
 
+#include "bindings/graph.hpp"
 #include "cpu/dispatch.hpp"
 #include "cpu/scratch.hpp"
 
 namespace {
 
-using Address = std::uintptr_t;
 using Basis = std::tuple<double, double, double, int>;  // start, spacing, gamma, size
 using CutoffArgs = std::tuple<int, double, double>;     // kind, radius, onset
 
-// n_atoms, n_edges, row_ptr, idx_i, idx_j, edge_rev
-using GraphArgs = std::tuple<std::int64_t, std::int64_t, Address, Address, Address, Address>;
 // n_features, distance, h, grad_y, u, v, threads
 using DataArgs = std::tuple<std::int64_t, Address, Address, Address, Address, Address, int>;
 using OutArgs = std::array<Address, 4>;  // y, grad_h, grad_distance, grad_grad_y
@@ -29,16 +24,10 @@ T* scratch(std::size_t elements) {
   return memory.data();
 }
 
-pyff::Graph graph(const GraphArgs& a) {
-  const auto index = [](Address x) { return pointer<const std::int64_t>(x); };
-  return {std::get<0>(a),        std::get<1>(a),        index(std::get<2>(a)),
-          index(std::get<3>(a)), index(std::get<4>(a)), index(std::get<5>(a))};
-}
-
 template <class T>
 pyff::CfconvData<T> data(const GraphArgs& g, const DataArgs& a, T* memory) {
   const auto features = [](Address x) { return pointer<const T>(x); };
-  return {graph(g),
+  return {graph_from(g),
           std::get<0>(a),
           pointer<const double>(std::get<1>(a)),
           features(std::get<2>(a)),

@@ -26,9 +26,31 @@ void bias_activation(int order, std::int64_t rows, std::int64_t n_features, int 
   pyff::bias_activation_double_backward(p);
 }
 
+template <class T>
+void gaussian_basis(std::int64_t n, Address distance, double start, double spacing, double gamma, int size, int order,
+                    Address out, int threads) {
+  const pyff::RadialParams<T> p{n,  pointer<const double>(distance), {start, spacing, gamma, size}, {}, order,
+                                pointer<T>(out), threads};
+  py::gil_scoped_release release;
+  pyff::gaussian_basis(p);
+}
+
+template <class T>
+void cutoff_function(std::int64_t n, Address distance, int kind, double radius, double onset, int order, Address out,
+                     int threads) {
+  const pyff::RadialParams<T> p{n, pointer<const double>(distance), {}, {kind, radius, onset}, order, pointer<T>(out),
+                                threads};
+  py::gil_scoped_release release;
+  pyff::cutoff_function(p);
+}
+
 }  // namespace
 
 void bind_pointwise(py::module_& m) {
   m.def("bias_activation_float32", &bias_activation<float>);
   m.def("bias_activation_float64", &bias_activation<double>);
+  m.def("gaussian_basis_float32", &gaussian_basis<float>);
+  m.def("gaussian_basis_float64", &gaussian_basis<double>);
+  m.def("cutoff_function_float32", &cutoff_function<float>);
+  m.def("cutoff_function_float64", &cutoff_function<double>);
 }

@@ -1,0 +1,57 @@
+"""Checks at the public border of the ops, and what goes down to the native module."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyff import _core
+
+__all__ = ["address", "feature_kernel", "graph_args", "require", "require_graph"]
+
+_SUFFIX = {torch.float32: "float32", torch.float64: "float64"}
+
+
+def require(op: str, name: str, x: Tensor, shape: tuple, dtype: torch.dtype | tuple[torch.dtype, ...]) -> None:
+    """x must be a plain dense CPU tensor of the dtype and shape (None: any length)."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{op}: {name} must be a torch.Tensor; received {type(x).__name__}")
+    dtypes = dtype if isinstance(dtype, tuple) else (dtype,)
+    if x.dtype not in dtypes:
+        wanted = " or ".join(str(d).removeprefix("torch.") for d in dtypes)
+        raise TypeError(f"{op}: {name} must be {wanted}; received {x.dtype}. Convert it with .to()")
+    if x.dim() != len(shape) or any(s is not None and s != n for s, n in zip(shape, x.shape)):
+        text = ", ".join("any" if s is None else str(s) for s in shape)
+        raise ValueError(f"{op}: {name} must have shape ({text}); received {tuple(x.shape)}")
+    if x.device.type != "cpu":
+        raise RuntimeError(f"{op}: {name} is on {x.device}, for which this build has no kernel; move it with .cpu()")
+    if x.layout is not torch.strided or x.is_conj() or x.is_neg():
+        raise TypeError(f"{op}: {name} must be a dense tensor without conjugate or negative bits")
+
+
+def require_graph(op: str, row_ptr: Tensor, idx_i: Tensor, idx_j: Tensor, edge_rev: Tensor) -> tuple[int, int]:
+    """Checks dtypes and shapes of a graph; returns (atoms, edges). Index values are trusted: they come from
+    `neighbor_list` or a collate function, and a full check would cost as much as the op."""
+    require(op, "row_ptr", row_ptr, (None,), torch.int64)
+    n_edges = idx_j.shape[0] if isinstance(idx_j, Tensor) and idx_j.dim() == 1 else None
+    for name, x in (("idx_i", idx_i), ("idx_j", idx_j), ("edge_rev", edge_rev)):
+        require(op, name, x, (n_edges,), torch.int64)
+    if row_ptr.shape[0] < 1 or int(row_ptr[-1]) != n_edges:
+        raise ValueError(f"{op}: row_ptr must start at 0 and end at the number of edges, {n_edges}")
+    return row_ptr.shape[0] - 1, n_edges
+
+
+def address(x: Tensor | None) -> int:
+    return 0 if x is None else x.data_ptr()
+
+
+def graph_args(row_ptr: Tensor, idx_i: Tensor, idx_j: Tensor, edge_rev: Tensor) -> tuple:
+    return (
+        row_ptr.shape[0] - 1, idx_j.shape[0], row_ptr.data_ptr(), idx_i.data_ptr(), idx_j.data_ptr(),
+        edge_rev.data_ptr(),
+    )  # fmt: skip
+
+
+def feature_kernel(name: str, dtype: torch.dtype):
+    """The native function `name` for features of this dtype."""
+    return getattr(_core, f"{name}_{_SUFFIX[dtype]}")

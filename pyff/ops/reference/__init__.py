@@ -1,0 +1,16 @@
+"""Plain-torch twins of the ops: the same signatures, the obvious expressions, any number of derivatives.
+
+They are what the kernels are tested against, and what to read to understand an op.
+"""
+
+from __future__ import annotations
+
+from pyff.ops.reference.cfconv import cfconv, cfconv_flat, cfconv_table
+from pyff.ops.reference.derivatives import double_backward
+from pyff.ops.reference.geometry import edge_geometry
+from pyff.ops.reference.pointwise import bias_activation, cutoff_function, gaussian_basis
+
+__all__ = [
+    "bias_activation", "cfconv", "cfconv_flat", "cfconv_table", "cutoff_function", "double_backward", "edge_geometry",
+    "gaussian_basis",
+]  # fmt: skip
