@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from pyff.models.base import EnergyModel
 from pyff.models.registry import ARCHITECTURES, register
+from pyff.models.schnet import SchNet, SchNetConfig
 
-__all__ = ["ARCHITECTURES", "EnergyModel", "register"]
+__all__ = ["ARCHITECTURES", "EnergyModel", "SchNet", "SchNetConfig", "register"]

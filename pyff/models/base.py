@@ -7,17 +7,28 @@ forces and stress.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import torch
+from ase.data import atomic_masses, chemical_symbols
 from torch import Tensor, nn
 
 from pyff import ops
 from pyff.batch import GraphBatch, Needs, Output
 from pyff.errors import UnseenElementError
 
-__all__ = ["EnergyModel"]
+__all__ = ["AtomOutputs", "EnergyModel"]
 
 MAX_Z = 118
+
+
+@dataclass(frozen=True)
+class AtomOutputs:
+    """What a subclass computes per atom: energy [N] in eV (or the contributions to another target), and charges [N]
+    in e before charge conservation, where it has them."""
+
+    energy: Tensor
+    charge: Tensor | None = None
 
 
 class EnergyModel(nn.Module):
@@ -28,7 +39,8 @@ class EnergyModel(nn.Module):
     reference_energy: E0 per element in eV; zero where not given.
     info: what the model file should remember about the training (data, errors, ranges); JSON values only.
 
-    Subclasses set `architecture` and implement `atomic_energy(batch, vec, distance) -> [N]` in eV.
+    Subclasses set `architecture` and implement `atom_outputs(batch, vec, distance)`. A config with
+    output="intensive" makes the mean of the atomic contributions the target; one with dipole=True makes charges.
     """
 
     architecture: str
@@ -78,8 +90,6 @@ class EnergyModel(nn.Module):
         """Raise UnseenElementError if Z holds an element the model was not trained on."""
         if bool(self._seen[Z].all()):
             return
-        from ase.data import chemical_symbols
-
         names = lambda numbers: ", ".join(chemical_symbols[z] for z in numbers)  # noqa: E731
         unseen = sorted(set(Z[~self._seen[Z]].tolist()))
         raise UnseenElementError(
@@ -87,40 +97,81 @@ class EnergyModel(nn.Module):
             "Train or fine-tune on data that contain these elements."
         )
 
-    def atomic_energy(self, batch: GraphBatch, vec: Tensor, distance: Tensor) -> Tensor:
-        """E_i [N] in eV, in the network's dtype; vec [E,3] and distance [E] are float64."""
-        raise NotImplementedError(f"{type(self).__name__} must implement atomic_energy")
+    def atom_outputs(self, batch: GraphBatch, vec: Tensor, distance: Tensor) -> AtomOutputs:
+        """Per-atom outputs in the network's dtype; vec [E,3] and distance [E] are float64."""
+        raise NotImplementedError(f"{type(self).__name__} must implement atom_outputs")
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Quantities that forward can be asked for."""
+        if getattr(self.config, "output", "energy") == "intensive":
+            offers = {"target"}
+        else:
+            offers = {"energy", "forces", "stress", "atom_energy"}
+        return frozenset(offers | ({"dipole", "charges"} if getattr(self.config, "dipole", False) else set()))
 
     def forward(self, batch: GraphBatch, want: Iterable[str] = ("energy", "forces")) -> Output:
-        """Predict the quantities named in want: energy, forces, stress, atom_energy.
+        """Predict the quantities named in want, a subset of `offers`.
 
         Differentiable with respect to the parameters where grad mode is on. Works inside no_grad.
         """
         want = frozenset(want)
-        unknown = want - {"energy", "forces", "stress", "atom_energy"}
-        if unknown:
-            raise ValueError(f"want must name quantities this model offers; received {sorted(unknown)}")
+        if not want <= self.offers:
+            raise ValueError(
+                f"want must name quantities that this model offers ({', '.join(sorted(self.offers))}); "
+                f"received {', '.join(sorted(want - self.offers))}"
+            )
         self.check_elements(batch.Z)
         derivative = bool(want & {"forces", "stress"})
-        create_graph = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
-        with torch.enable_grad() if derivative else torch.set_grad_enabled(create_graph):
-            pos, strain = _leaves(batch, "forces" in want or derivative, "stress" in want)
+        learning = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        with torch.set_grad_enabled(derivative or learning):
+            pos, strain = _leaves(batch, derivative, "stress" in want)
             vec, distance = ops.edge_geometry(
-                pos, batch.cell, batch.shift, batch.idx_i, batch.idx_j, batch.row_ptr, batch.edge_rev, batch.batch,
+                pos, batch.cell, batch.shift, batch.row_ptr, batch.idx_i, batch.idx_j, batch.edge_rev, batch.batch,
                 strain=strain,
-            )
-            atom_energy = self.atomic_energy(batch, vec, distance).double()
-            atom_energy = atom_energy + self._reference[batch.Z]
-            energy = torch.zeros(batch.n_systems, dtype=torch.float64, device=pos.device)
-            energy = energy.index_add(0, batch.batch, atom_energy)
-            grads = _gradients(energy, pos if derivative else None, strain, create_graph)
-        keep = (lambda x: x) if create_graph else Tensor.detach
-        return Output(
-            energy=keep(energy),
-            forces=-grads[0] if "forces" in want else None,
-            stress=_stress(grads[1], batch) if "stress" in want else None,
-            atom_energy=keep(atom_energy) if "atom_energy" in want else None,
-        )
+            )  # fmt: skip
+            atoms = self.atom_outputs(batch, vec, distance)
+            out = self._collect(batch, pos, atoms, want)
+            forces, stress = _derivatives(out.get("energy"), pos, strain, batch, learning) if derivative else (None,) * 2
+        out = {k: v if learning else v.detach() for k, v in out.items()}
+        return Output(**out, forces=forces if "forces" in want else None, stress=stress)
+
+    def _collect(self, batch: GraphBatch, pos: Tensor, atoms: AtomOutputs, want: frozenset) -> dict[str, Tensor]:
+        """Sums over atoms, in float64."""
+        out = {}
+        value = atoms.energy.double()
+        if "target" in want:
+            out["target"] = _sum(value, batch) / (batch.ptr[1:] - batch.ptr[:-1])
+        elif want & {"energy", "forces", "stress", "atom_energy"}:
+            value = value + self._reference[batch.Z]
+            out["energy"] = _sum(value, batch)
+            if "atom_energy" in want:
+                out["atom_energy"] = value
+        if want & {"dipole", "charges"}:
+            out["charges"] = _conserved(atoms.charge.double(), batch)
+        if "dipole" in want:
+            out["dipole"] = _dipole(out["charges"], pos, batch)
+        return out
+
+
+def _sum(per_atom: Tensor, batch: GraphBatch) -> Tensor:
+    shape = (batch.n_systems, *per_atom.shape[1:])
+    return per_atom.new_zeros(shape).index_add(0, batch.batch, per_atom)
+
+
+def _conserved(charge: Tensor, batch: GraphBatch) -> Tensor:
+    """q_i + (Q - sum q) / N: atomic charges that add up to the total charge."""
+    excess = (batch.charge.double() - _sum(charge, batch)) / (batch.ptr[1:] - batch.ptr[:-1])
+    return charge + excess[batch.batch]
+
+
+def _dipole(charge: Tensor, pos: Tensor, batch: GraphBatch) -> Tensor:
+    """sum_i q_i (r_i - centre of mass), e A."""
+    if bool(batch.pbc.any()):
+        raise ValueError("the dipole moment of a periodic structure is not defined; ask for charges instead")
+    mass = torch.as_tensor(atomic_masses, dtype=pos.dtype, device=pos.device)[batch.Z]
+    centre = _sum(mass[:, None] * pos, batch) / _sum(mass, batch)[:, None]
+    return _sum(charge[:, None] * (pos - centre[batch.batch]), batch)
 
 
 def _leaves(batch: GraphBatch, positions: bool, strained: bool) -> tuple[Tensor, Tensor | None]:
@@ -131,16 +182,14 @@ def _leaves(batch: GraphBatch, positions: bool, strained: bool) -> tuple[Tensor,
     return pos, strain.requires_grad_()
 
 
-def _gradients(energy: Tensor, pos: Tensor | None, strain: Tensor | None, create_graph: bool):
-    leaves = [x for x in (pos, strain) if x is not None]
-    if not leaves:
-        return None, None
-    if not energy.requires_grad:  # a batch without edges whose atomic energies are constants
-        return tuple(None if x is None else torch.zeros_like(x) for x in (pos, strain))
-    grads = list(
-        torch.autograd.grad(energy.sum(), leaves, create_graph=create_graph, materialize_grads=True)
-    )
-    return grads.pop(0) if pos is not None else None, grads.pop(0) if strain is not None else None
+def _derivatives(energy: Tensor, pos: Tensor, strain: Tensor | None, batch: GraphBatch, create_graph: bool):
+    """Forces and, where the strain is a leaf, stress."""
+    leaves = [pos] if strain is None else [pos, strain]
+    if energy.requires_grad:
+        grads = torch.autograd.grad(energy.sum(), leaves, create_graph=create_graph, materialize_grads=True)
+    else:  # a batch without edges: the atomic energies are constants
+        grads = [torch.zeros_like(x) for x in leaves]
+    return -grads[0], None if strain is None else _stress(grads[1], batch)
 
 
 def _stress(grad_strain: Tensor, batch: GraphBatch) -> Tensor:

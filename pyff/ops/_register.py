@@ -39,19 +39,18 @@ class Triple:
     double_backward: Callable
 
 
-def _needed(ctx, inputs: slice) -> tuple[bool, ...]:
-    """Which inputs' gradients this backward pass will use.
+def _needed(ctx, tensors, first: int) -> tuple[bool, ...]:
+    """Which gradients of `tensors`, the inputs from `first` on, this backward pass will use.
 
     ctx.needs_input_grad says which inputs require gradients at all; asking the engine also drops those that the
     current call does not lead to: the parameters while forces are taken, the positions while the loss is
     differentiated with respect to parameters.
     """
-    flags = ctx.needs_input_grad[inputs]
+    flags = ctx.needs_input_grad[first:]
+    nodes = iter(ctx.next_functions)  # one entry per input that is a tensor
+    paths = [next(nodes)[0] if x is not None else None for x in tensors]
     try:
-        nodes = ctx.next_functions[inputs]
-        return tuple(
-            f and n[0] is not None and torch._C._will_engine_execute_node(n[0]) for f, n in zip(flags, nodes)
-        )
+        return tuple(f and n is not None and torch._C._will_engine_execute_node(n) for f, n in zip(flags, paths))
     except RuntimeError:  # the engine does not say for leaves that autograd.grad was asked for
         return flags
 
@@ -73,7 +72,7 @@ def _eager(t: Triple) -> Callable:
             grads, diff = tensors[: t.n_out], tensors[t.n_out :]
             if all(c is None for c in cotangents):
                 return (None,) * (2 + len(tensors))
-            flags = _needed(ctx, slice(2, None))
+            flags = _needed(ctx, tensors, 2)
             out = t.double_backward(cotangents, grads, diff + ctx.static, flags[: t.n_out], flags[t.n_out :])
             return (None, None, *out[0], *out[1])
 
@@ -90,7 +89,7 @@ def _eager(t: Triple) -> Callable:
         def backward(ctx, *grads):
             if all(g is None for g in grads):
                 return (None,) * (1 + t.n_diff)
-            needs = _needed(ctx, slice(1, None))
+            needs = _needed(ctx, ctx.saved_tensors, 1)
             return (None, *Backward.apply(ctx.static, needs, *grads, *ctx.saved_tensors))
 
     Forward.__name__, Backward.__name__ = t.name, f"{t.name}_backward"

@@ -1,0 +1,1 @@
+"""Building blocks of models, as functions and small modules over the ops."""
