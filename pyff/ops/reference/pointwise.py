@@ -45,5 +45,5 @@ def cutoff_function(distance, cutoff, *, dtype=torch.float32):
         f, g = torch.exp(-1 / x), torch.exp(-1 / (1 - x))
         value = torch.where(falling, g / (f + g), 1.0)
     else:
-        value = torch.ones_like(d)
+        value = 1 + 0 * d
     return torch.where(inside, value, 0.0).to(dtype)
