@@ -23,7 +23,20 @@ _HOME = {  # public name -> module that defines it
     "save": "pyff.models.file",
     "neighbor_list": "pyff.neighbors",
 }
-_SUBMODULES = ("batch", "calculators", "cli", "data", "md", "models", "neighbors", "nn", "ops", "testing", "train", "units")
+_SUBMODULES = (
+    "batch",
+    "calculators",
+    "cli",
+    "data",
+    "md",
+    "models",
+    "neighbors",
+    "nn",
+    "ops",
+    "testing",
+    "train",
+    "units",
+)
 
 __all__ = ["Calculator", "GraphBatch", "Needs", "Output", "System", "load", "neighbor_list", "save"]
 

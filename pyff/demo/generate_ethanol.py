@@ -9,6 +9,7 @@ unrestricted PBE in the same basis, marked config_type=IsolatedAtom.
 
 The run takes about an hour on one core and can be interrupted: finished frames are kept in the output's .part file.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -89,8 +90,9 @@ def main() -> None:
             continue
         frame, density = labelled(atoms, config_type, guess if not spin else None, spin)
         guess = density if not spin else None
-        frame.info["origin"] = (f"{XC}/{BASIS} pyscf {version('pyscf')}, GFN2-xTB tblite {version('tblite')}, "
-                                f"ase {version('ase')}")
+        frame.info["origin"] = (
+            f"{XC}/{BASIS} pyscf {version('pyscf')}, GFN2-xTB tblite {version('tblite')}, ase {version('ase')}"
+        )
         write(part, frame, format="extxyz", append=True)
         print(f"{k + 1}/{len(todo)}  {frame.get_potential_energy():.6f} eV", flush=True)
     with gzip.open(args.output, "wb", compresslevel=9) as out:

@@ -132,7 +132,9 @@ class EnergyModel(nn.Module):
             )  # fmt: skip
             atoms = self.atom_outputs(batch, vec, distance)
             out = self._collect(batch, pos, atoms, want)
-            forces, stress = _derivatives(out.get("energy"), pos, strain, batch, learning) if derivative else (None,) * 2
+            forces, stress = (
+                _derivatives(out.get("energy"), pos, strain, batch, learning) if derivative else (None,) * 2
+            )
         out = {k: v if learning else v.detach() for k, v in out.items()}
         return Output(**out, forces=forces if "forces" in want else None, stress=stress)
 

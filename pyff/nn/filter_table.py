@@ -29,9 +29,12 @@ VALUE_TOLERANCE, SLOPE_TOLERANCE = 1e-7, 1e-6  # relative to the filter's larges
 
 
 def default_intervals(shape: FilterShape) -> int:
-    """Intervals that resolve the narrower of basis width and cutoff: a fifth of the Gaussians' standard deviation."""
-    width = min(1 / math.sqrt(2 * shape.basis.gamma), 0.25 * shape.cutoff.radius)
-    return max(32, math.ceil(5 * shape.cutoff.radius / width))
+    """Intervals for training: a fifth of the finest length in the filter, the standard deviation of the Gaussians or
+    the length over which the cutoff function bends."""
+    c = shape.cutoff
+    bend = {"cosine": 0.25 * c.radius, "mollifier": 0.06 * c.radius, "smooth": 0.09 * (c.radius - c.onset)}
+    width = min(1 / math.sqrt(2 * shape.basis.gamma), bend.get(c.kind, c.radius))
+    return max(32, math.ceil(5 * c.radius / width))
 
 
 class FilterTable:

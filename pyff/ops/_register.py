@@ -161,9 +161,7 @@ def _register_autograd(t: Triple, names: list[str], n_args: int) -> None:
     def backward_derivative(ctx, cotangents):
         inputs = restored(ctx)
         grads, args, needs = inputs[: t.n_out], inputs[t.n_out : t.n_out + n_args], inputs[-1]
-        cotangents = [
-            torch.zeros_like(x) if c is None or not n else c for c, n, x in zip(cotangents, needs, args)
-        ]
+        cotangents = [torch.zeros_like(x) if c is None or not n else c for c, n, x in zip(cotangents, needs, args)]
         flags = list(ctx.needs_input_grad)
         need_grads, need_args = flags[: t.n_out], flags[t.n_out : t.n_out + t.n_diff]
         out = _absent(second(*cotangents, *grads, *args, need_grads, need_args), need_grads + need_args)

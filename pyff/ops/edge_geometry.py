@@ -55,9 +55,7 @@ def _backward(grads, args, needs):
 def _double_backward(cotangents, grads, args, need_grads, need_args):
     args = _dense(args)
     vec, distance = _forward(*args)
-    cot_pos, cot_cell = (
-        torch.zeros_like(x) if c is None else c.contiguous() for c, x in zip(cotangents, args)
-    )
+    cot_pos, cot_cell = (torch.zeros_like(x) if c is None else c.contiguous() for c, x in zip(cotangents, args))
     out_vec = torch.empty_like(vec) if need_grads[0] else None
     out_distance = torch.empty_like(distance) if need_grads[1] else None
     grad_pos, grad_cell = (torch.empty_like(x) if n else None for x, n in zip(args, need_args))

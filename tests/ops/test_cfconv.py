@@ -42,6 +42,7 @@ def shape(cutoff="cosine", activation="ssp", last="identity"):
 
 def exact(fn, batch, filter_shape=None):
     """fn as a function of (h, pos, weights...): distances come from positions, so that pairs stay symmetric."""
+
     def call(h, pos, *w):
         g = edge_arguments(batch)
         distance = reference.edge_geometry(pos, batch.cell, batch.shift, *g, batch.batch)[1]
@@ -109,7 +110,9 @@ def test_cfconv_single_precision_is_as_good_as_the_twin():
 def test_cfconv_table_single_precision_is_as_good_as_the_twin():
     b = BATCHES["molecules"]
     inputs = [features(b, 24), b.pos, 0.1 * table(24)]
-    assert_single_precision_as_good_as_twin(tabulated(ops.cfconv_table, b), tabulated(reference.cfconv_table, b), inputs)
+    assert_single_precision_as_good_as_twin(
+        tabulated(ops.cfconv_table, b), tabulated(reference.cfconv_table, b), inputs
+    )
 
 
 @pytest.mark.parametrize("make, extra", [(exact, weights(3)), (tabulated, [table(3)])])
@@ -166,7 +169,7 @@ def test_cfconv_accepts_non_contiguous_inputs():
 def test_cfconv_weighs_pairs_beyond_the_cutoff_with_zero():
     b = graph_batch([random_molecule(6)], 20.0)  # a list far longer than the cutoff
     args = edge_arguments(b)
-    vec, d = ops.edge_geometry(b.pos, b.cell, b.shift, *args, b.batch)
+    _vec, d = ops.edge_geometry(b.pos, b.cell, b.shift, *args, b.batch)
     near = graph_batch([random_molecule(6)], CUTOFF)
     d_near = ops.edge_geometry(near.pos, near.cell, near.shift, *edge_arguments(near), near.batch)[1]
     h, w, t = features(b, 4), weights(4), table(4)
@@ -209,3 +212,25 @@ def test_cfconv_refuses_third_derivatives():
     second = torch.autograd.grad((grad**2).sum(), inputs[2], create_graph=True)[0]
     with pytest.raises(RuntimeError, match="once_differentiable"):
         second.sum().backward()
+
+
+@pytest.mark.parametrize("name, cell, activation, edges", [
+    ("OPEN", np.zeros((3, 3)), "ssp", 46),
+    ("CUBIC", 5 * np.eye(3), "ssp", 102),
+    ("TRICLINIC", [[5, 0, 0], [1.5, 5, 0], [-0.5, -1, 5]], "ssp", 120),
+    ("TANH", np.zeros((3, 3)), "tanh", 46),
+])  # fmt: skip
+def test_cfconv_reproduces_schnetpack_on_water(name, cell, activation, edges):
+    import _water_goldens as golden
+
+    cell = np.asarray(cell, float)
+    b = graph_batch([(np.full(18, 1), golden.POSITIONS, cell, bool(cell.any()))], 2.0)
+    assert b.n_edges == edges
+    d = ops.edge_geometry(b.pos, b.cell, b.shift, *edge_arguments(b), b.batch)[1]
+    double = lambda x: torch.tensor(np.asarray(x, float))  # noqa: E731
+    filter_shape = ops.FilterShape(ops.GaussianBasis(0.0, 0.5, 2.0, 5), ops.Cutoff("cosine", 2.0), activation)
+    w = (double(golden.W1), double(range(1, 9)), double(golden.W2), double(range(1, 9)) / 10)
+    h = 0.1 * torch.arange(144, dtype=torch.float64).reshape(18, 8)
+    y = ops.cfconv(h, d, w, *edge_arguments(b), filter_shape)
+    # the published tables are single precision: seven digits
+    assert ((y - double(getattr(golden, name))).abs() / y.abs()).max() < 2e-6

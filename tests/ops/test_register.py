@@ -47,7 +47,7 @@ def test_registered_op_passes_opcheck(name, differentiable):
 
 def energy_model(args, op):
     def energy(pos, h, coef):
-        vec, d = ops.edge_geometry(pos, BATCH.cell, BATCH.shift, *edge_arguments(BATCH), BATCH.batch)
+        _vec, d = ops.edge_geometry(pos, BATCH.cell, BATCH.shift, *edge_arguments(BATCH), BATCH.batch)
         y = ops.cfconv_table(h, d, coef, *edge_arguments(BATCH), 0.0, CUTOFF / 10)
         return ops.bias_activation(y, h[0], "ssp").sum()
 
