@@ -123,6 +123,8 @@ TEST(workers_block_signals) {
   CHECK_EQUAL(sigismember(&mask, SIGINT), 0);  // the caller's mask is as before
 }
 
+#if !defined(__SANITIZE_THREAD__)  // ThreadSanitizer refuses threads in a forked child
+
 namespace {
 
 // Exit status of a child that sums in parallel; alarm() kills it if it hangs.
@@ -155,6 +157,7 @@ TEST(a_child_forked_while_the_pool_works_has_a_pool) {
   busy.join();
 }
 
+#endif
 #endif
 
 TEST(the_active_instruction_set_is_one_of_the_processors) {
