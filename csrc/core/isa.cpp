@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "core/status.hpp"
 
@@ -33,11 +34,7 @@ Isa best_isa() {
   return Isa::baseline;
 }
 
-namespace {
-
-Isa chosen_isa() {
-  const char* wish = std::getenv("PYFF_ISA");
-  const Isa best = best_isa();
+Isa choose_isa(const char* wish, Isa best) {
   if (!wish || !*wish) return best;
   for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
     if (std::strcmp(wish, isa_name(isa)) != 0) continue;
@@ -49,10 +46,8 @@ Isa chosen_isa() {
   throw Error(std::string("PYFF_ISA must be baseline, avx2 or avx512; received '") + wish + "'");
 }
 
-}  // namespace
-
 Isa active_isa() {
-  static const Isa isa = chosen_isa();
+  static const Isa isa = choose_isa(std::getenv("PYFF_ISA"), best_isa());
   return isa;
 }
 

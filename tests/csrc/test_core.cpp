@@ -160,8 +160,23 @@ TEST(a_child_forked_while_the_pool_works_has_a_pool) {
 #endif
 #endif
 
-TEST(the_active_instruction_set_is_one_of_the_processors) {
-  CHECK(static_cast<int>(pyff::active_isa()) <= static_cast<int>(pyff::best_isa()));
+TEST(instruction_set_is_the_best_unless_chosen) {
+  using pyff::Isa;
+  for (const char* wish : {static_cast<const char*>(nullptr), ""})
+    CHECK(pyff::choose_isa(wish, Isa::avx2) == Isa::avx2);
+  CHECK(pyff::choose_isa("baseline", Isa::avx512) == Isa::baseline);
+  CHECK(pyff::choose_isa("avx2", Isa::avx512) == Isa::avx2);
+  CHECK(pyff::active_isa() <= pyff::best_isa());
+}
+
+TEST(instruction_set_that_the_processor_lacks_is_an_error) {
+  CHECK_THROWS(pyff::choose_isa("avx512", pyff::Isa::avx2), pyff::Error, "the best is avx2; unset PYFF_ISA");
+  CHECK_THROWS(pyff::choose_isa("avx2", pyff::Isa::baseline), pyff::Error, "the best is baseline");
+}
+
+TEST(unknown_instruction_set_is_an_error) {
+  CHECK_THROWS(pyff::choose_isa("sse9", pyff::Isa::avx2), pyff::Error,
+               "PYFF_ISA must be baseline, avx2 or avx512; received 'sse9'");
 }
 
 TEST(require_streams_its_message) {
