@@ -10,9 +10,6 @@ from _data import CHECKOUT
 
 PACKAGE = CHECKOUT / "pyff"
 
-# files that may derive a class with a find_class of its own from pickle.Unpickler, and do nothing else with pickle
-RESTRICTED_UNPICKLERS: set[str] = set()
-
 _CODE_IN_FILES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 _BUILTINS = {"eval", "exec", "compile", "__import__", "builtins.eval", "builtins.exec", "builtins.compile"}
 _CALLS = {"os.system", "os.popen", "yaml.load", "yaml.load_all", "yaml.full_load", "yaml.unsafe_load", "pd.read_pickle"}
@@ -54,48 +51,24 @@ def _call_faults(node: ast.Call, aliases: dict[str, str]) -> list[str]:
     return faults
 
 
-def _is_restricted_unpickler(node: ast.ClassDef, aliases: dict[str, str]) -> bool:
-    methods = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
-    return "find_class" in methods and [_full_name(b, aliases) for b in node.bases] == ["pickle.Unpickler"]
-
-
-def _pickle_faults(tree: ast.Module, aliases: dict[str, str], restricted: bool) -> list[str]:
+def _import_faults(tree: ast.Module) -> list[str]:
     imports = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
     modules = {a.name for n in imports if isinstance(n, ast.Import) for a in n.names}
     modules |= {n.module or "" for n in imports if isinstance(n, ast.ImportFrom)}
-    unsafe = sorted(m for m in modules if m.split(".")[0] in _CODE_IN_FILES)
-    if not restricted:
-        return [f"import {m}" for m in unsafe]
-    if unsafe != ["pickle"]:
-        return [f"import {m}" for m in unsafe if m != "pickle"] or ["is listed as a restricted unpickler but is none"]
-    bases = {
-        id(b)
-        for n in ast.walk(tree)
-        if isinstance(n, ast.ClassDef) and _is_restricted_unpickler(n, aliases)
-        for b in n.bases
-    }
-    used = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute | ast.Name) and id(n) not in bases]
-    harmless = {"pickle", "pickle.UnpicklingError", "pickle.PickleError"}
-    names = {_full_name(n, aliases) for n in used}
-    return sorted(name for name in names if name.split(".")[0] == "pickle" and name not in harmless)
+    return sorted(f"import {m}" for m in modules if m.split(".")[0] in _CODE_IN_FILES)
 
 
-def faults_of(text: str, restricted: bool = False) -> list[str]:
+def faults_of(text: str) -> list[str]:
     """What in a module's text could execute the contents of a file or a string."""
     tree = ast.parse(text)
     aliases = _aliases(tree)
     calls = [f for n in ast.walk(tree) if isinstance(n, ast.Call) for f in _call_faults(n, aliases)]
-    return _pickle_faults(tree, aliases, restricted) + calls
+    return _import_faults(tree) + calls
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_module_executes_no_contents(path: Path):
-    relative = path.relative_to(PACKAGE).as_posix()
-    assert faults_of(path.read_text(encoding="utf-8"), relative in RESTRICTED_UNPICKLERS) == []
-
-
-def test_list_of_unpicklers_is_current():
-    assert {name for name in RESTRICTED_UNPICKLERS if not (PACKAGE / name).exists()} == set()
+    assert faults_of(path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(
@@ -135,13 +108,3 @@ def test_scan_finds(text):
 )
 def test_scan_accepts(text):
     assert faults_of(text) == []
-
-
-_RESTRICTED = "import pickle\nclass Reader(pickle.Unpickler):\n    def {}(self, module, name): ...\n"
-
-
-def test_restricted_unpickler_needs_its_find_class():
-    assert faults_of(_RESTRICTED.format("find_class"), restricted=True) == []
-    assert faults_of(_RESTRICTED.format("find_klass"), restricted=True) == ["pickle.Unpickler"]
-    assert faults_of(_RESTRICTED.format("find_class") + "pickle.load(f)", restricted=True) == ["pickle.load"]
-    assert faults_of(_RESTRICTED.format("find_class")) == ["import pickle"]
