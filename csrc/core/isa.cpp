@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "core/status.hpp"
 
@@ -21,34 +22,32 @@ const char* isa_name(Isa isa) {
 Isa best_isa() {
 #if defined(PYFF_X86_KERNELS)
   __builtin_cpu_init();  // asks cpuid and the operating system's saved state (XGETBV)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd"))
-    return Isa::avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
+  // what CMakeLists.txt compiles each set with, flag by flag
+  const bool avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512cd");
+  if (avx2 && avx512) return Isa::avx512;
+  if (avx2) return Isa::avx2;
 #endif
   return Isa::baseline;
 }
 
-namespace {
-
-Isa chosen_isa() {
-  const char* wish = std::getenv("PYFF_ISA");
-  const Isa best = best_isa();
+Isa choose_isa(const char* wish, Isa best) {
   if (!wish || !*wish) return best;
   for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
     if (std::strcmp(wish, isa_name(isa)) != 0) continue;
     PYFF_REQUIRE(static_cast<int>(isa) <= static_cast<int>(best),
-                 "PYFF_ISA=" << wish << " asks for instructions that this processor lacks; the best it has is "
-                             << isa_name(best));
+                 "PYFF_ISA=" << wish << " asks for instructions that this processor or build lacks; the best is "
+                             << isa_name(best) << "; unset PYFF_ISA to use it");
     return isa;
   }
   throw Error(std::string("PYFF_ISA must be baseline, avx2 or avx512; received '") + wish + "'");
 }
 
-}  // namespace
-
 Isa active_isa() {
-  static const Isa isa = chosen_isa();
+  static const Isa isa = choose_isa(std::getenv("PYFF_ISA"), best_isa());
   return isa;
 }
 

@@ -5,11 +5,15 @@ namespace pyff {
 
 enum class Isa { baseline, avx2, avx512 };
 
-// The best set that processor and operating system support, or the one that PYFF_ISA=baseline|avx2|avx512 forces.
-// Decided once. A forced set that the processor lacks throws Error.
-Isa active_isa();
-
 const char* isa_name(Isa isa);
+
+// The best set that this build has and that processor and operating system support.
 Isa best_isa();
+
+// The set named by `wish`, `best` if that is null or empty. Throws Error for an unknown name or a set above `best`.
+Isa choose_isa(const char* wish, Isa best);
+
+// choose_isa(environment variable PYFF_ISA, best_isa()), decided at the first call that does not throw.
+Isa active_isa();
 
 }  // namespace pyff

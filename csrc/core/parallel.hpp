@@ -9,8 +9,8 @@
 namespace pyff {
 
 // Runs task(context, chunk) for chunk = 0 .. n_chunks - 1, each on its own thread (chunk 0 on the caller's). Returns
-// when all are done. Calls from several threads at once are safe: one uses the pool, the others run their chunks
-// themselves. Tasks must not throw and must not call run_chunks.
+// when all are done; an exception of a task is thrown then. Calls from several threads at once and from within a task
+// are safe: one uses the pool, the others run their chunks themselves, in order. Safe after fork.
 void run_chunks(int n_chunks, void (*task)(void* context, int chunk), void* context);
 
 }  // namespace pyff

@@ -156,12 +156,12 @@ inline DoubleVec log1p_unit(DoubleVec y) { return log1p_series<double, 17>(y); }
 
 // no preset uses tanh in a hot loop: lane by lane
 inline FloatVec tanh_of(FloatVec x) {
-  FloatVec out;
+  FloatVec out = x;
   for (int k = 0; k < kLanes<float>; ++k) out[k] = std::tanh(x[k]);
   return out;
 }
 inline DoubleVec tanh_of(DoubleVec x) {
-  DoubleVec out;
+  DoubleVec out = x;
   for (int k = 0; k < kLanes<double>; ++k) out[k] = std::tanh(x[k]);
   return out;
 }
