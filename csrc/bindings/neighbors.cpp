@@ -10,6 +10,7 @@
 
 #include "bindings/module.hpp"
 #include "core/status.hpp"
+#include "neighbors/verlet.hpp"
 
 namespace {
 
@@ -216,4 +217,15 @@ void bind_neighbors(py::module_& m) {
         neighbor_batch({pos, cell, pbc, ptr, n_structures}, cutoff, threads, allocate);
       },
       "Neighbor lists of many structures with reversed edges; see pyff.ops.neighbor_list.");
+  m.def(
+      "verlet_state",
+      [](std::int64_t n_atoms, std::uintptr_t reference_pos, std::uintptr_t reference_cell, std::uintptr_t pbc,
+         double cutoff, double skin, std::uintptr_t pos, std::uintptr_t cell, std::uintptr_t jump) {
+        const pyff::VerletReference reference{
+            n_atoms, pointer<const double>(reference_pos), pointer<const double>(reference_cell),
+            pointer<const bool>(pbc), cutoff, skin};
+        return static_cast<int>(pyff::verlet_state(reference, pointer<const double>(pos), pointer<const double>(cell),
+                                                   pointer<std::int32_t>(jump)));
+      },
+      "0: the list is complete; 1: complete with shifts corrected by jump; 2: outdated.");
 }
