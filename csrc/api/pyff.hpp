@@ -12,6 +12,7 @@
 #include "math/activation.hpp"
 #include "math/cutoff.hpp"
 #include "math/radial.hpp"
+#include "neighbors/kernel_params.hpp"
 
 namespace pyff {
 

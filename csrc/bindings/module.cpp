@@ -21,4 +21,5 @@ PYBIND11_MODULE(_core, m) {
   bind_cfconv(m);
   bind_edge_geometry(m);
   bind_pointwise(m);
+  bind_neighbors(m);
 }

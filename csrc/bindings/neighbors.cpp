@@ -1,0 +1,231 @@
+#include "neighbors/search.hpp"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include "bindings/module.hpp"
+#include "core/status.hpp"
+#include "neighbors/verlet.hpp"
+
+namespace {
+
+using pyff::NeighborArrays;
+using pyff::NeighborSearch;
+using pyff::SearchOptions;
+using pyff::Structure;
+
+template <class T>
+using Dense = py::array_t<T, py::array::c_style | py::array::forcecast>;
+
+// Below this many atoms a search is shorter than handing the interpreter's lock over.
+constexpr std::int64_t kKeepLockBelow = 256;
+
+// The calling thread's working memory, given back beyond a few MiB when the call ends, however it ends.
+struct SearchLease {
+  static NeighborSearch& mine() {
+    static thread_local NeighborSearch search;
+    return search;
+  }
+  NeighborSearch& search = mine();
+  ~SearchLease() { search.release(); }
+};
+
+template <class Work>
+void unlocked(std::int64_t n_atoms, Work&& work) {
+  if (n_atoms < kKeepLockBelow) {
+    work();
+  } else {
+    py::gil_scoped_release release;
+    work();
+  }
+}
+
+Structure structure_of(const Dense<double>& pos, const Dense<double>& cell, const Dense<bool>& pbc) {
+  PYFF_REQUIRE(pos.ndim() == 2 && pos.shape(1) == 3, "positions must have shape (N, 3); received ndim = "
+                                                         << pos.ndim() << (pos.ndim() == 2 ? ", second size " : "")
+                                                         << (pos.ndim() == 2 ? std::to_string(pos.shape(1)) : ""));
+  PYFF_REQUIRE(cell.ndim() == 2 && cell.shape(0) == 3 && cell.shape(1) == 3,
+               "cell must have shape (3, 3); received ndim = " << cell.ndim() << ", size " << cell.size());
+  PYFF_REQUIRE(pbc.size() == 3, "pbc must be one or three booleans; received " << pbc.size());
+  Structure s;
+  s.n_atoms = pos.shape(0);
+  s.pos = pos.data();
+  for (int k = 0; k < 9; ++k) s.cell[k] = cell.data()[k];
+  for (int k = 0; k < 3; ++k) s.pbc[k] = pbc.data()[k];
+  return s;
+}
+
+template <class T>
+T* new_array(py::object& slot, std::int64_t n, int columns) {
+  py::array_t<T> a = columns == 1 ? py::array_t<T>(n) : py::array_t<T>({n, std::int64_t{columns}});
+  T* data = a.mutable_data();
+  slot = std::move(a);
+  return data;
+}
+
+// Pair-specific cutoffs; empty arrays mean that there are none.
+struct PairCutoffs {
+  Dense<double> radius;
+  Dense<std::int32_t> species;
+  Dense<double> table;
+
+  void apply(SearchOptions& options, std::int64_t n_atoms) const {
+    if (radius.size() > 0) {
+      PYFF_REQUIRE(radius.size() == n_atoms, "cutoff must hold one radius per atom (" << n_atoms << "); received "
+                                                                                       << radius.size());
+      options.radius = radius.data();
+    } else if (table.size() > 0) {
+      PYFF_REQUIRE(species.size() == n_atoms, "numbers must hold one entry per atom (" << n_atoms << "); received "
+                                                                                        << species.size());
+      options.species = species.data();
+      options.table = table.data();
+      options.n_species = table.shape(0);
+    }
+  }
+};
+
+void check_cutoff(double cutoff) {
+  PYFF_REQUIRE(cutoff >= 0 && cutoff <= 1e15, "cutoff must be a finite number >= 0; received " << cutoff);
+}
+
+struct Slots {
+  py::object i, j, shift, vec, distance;
+
+  NeighborArrays allocate(const std::string& quantities, std::int64_t n) {
+    NeighborArrays out;
+    for (char q : quantities) {
+      if (q == 'i' && !out.idx_i) out.idx_i = new_array<std::int64_t>(i, n, 1);
+      if (q == 'j' && !out.idx_j) out.idx_j = new_array<std::int64_t>(j, n, 1);
+      if (q == 'S' && !out.shift) out.shift = new_array<std::int32_t>(shift, n, 3);
+      if (q == 'D' && !out.vec) out.vec = new_array<double>(vec, n, 3);
+      if (q == 'd' && !out.distance) out.distance = new_array<double>(distance, n, 1);
+    }
+    return out;
+  }
+
+  py::object result(const std::string& quantities) const {
+    const auto of = [&](char q) { return q == 'i' ? i : q == 'j' ? j : q == 'S' ? shift : q == 'D' ? vec : distance; };
+    if (quantities.size() == 1) return of(quantities[0]);
+    py::tuple out(quantities.size());
+    for (std::size_t k = 0; k < quantities.size(); ++k) out[k] = of(quantities[k]);
+    return out;
+  }
+};
+
+std::int64_t bytes_per_pair(const std::string& quantities) {
+  std::int64_t bytes = 0;
+  for (char q : quantities) {
+    PYFF_REQUIRE(std::string("ijdDS").find(q) != std::string::npos,
+                 "quantities must be made of the letters i, j, d, D and S; received '" << quantities << "'");
+    bytes += q == 'D' ? 24 : q == 'S' ? 12 : 8;
+  }
+  PYFF_REQUIRE(bytes > 0, "quantities must name at least one of i, j, d, D and S; received ''");
+  return bytes;
+}
+
+py::object neighbor_list(const std::string& quantities, const Dense<double>& pos, const Dense<double>& cell,
+                         const Dense<bool>& pbc, double cutoff, bool half, bool self_interaction, int threads,
+                         const PairCutoffs& pair_cutoffs) {
+  SearchOptions options;
+  options.bytes_per_pair = bytes_per_pair(quantities);
+  const Structure structure = structure_of(pos, cell, pbc);
+  check_cutoff(cutoff);
+  options.cutoff = cutoff;
+  options.half = half;
+  options.self_interaction = self_interaction;
+  options.threads = threads;
+  pair_cutoffs.apply(options, structure.n_atoms);
+  SearchLease lease;
+  unlocked(structure.n_atoms, [&] { lease.search.search(&structure, 1, options); });
+  Slots slots;
+  const NeighborArrays out = slots.allocate(quantities, lease.search.n_pairs());
+  unlocked(structure.n_atoms, [&] { lease.search.fill(out); });
+  return slots.result(quantities);
+}
+
+// Addresses of a batch of structures: pos [N, 3], cell [B, 3, 3], pbc [B, 3], ptr [B + 1].
+struct Batch {
+  std::uintptr_t pos, cell, pbc, ptr;
+  std::int64_t n_structures;
+
+  std::vector<Structure> structures() const {
+    std::vector<Structure> out(static_cast<std::size_t>(n_structures));
+    const auto* first = pointer<const std::int64_t>(ptr);
+    for (std::int64_t b = 0; b < n_structures; ++b) {
+      Structure& s = out[b];
+      s.n_atoms = first[b + 1] - first[b];
+      s.pos = pointer<const double>(pos) + 3 * first[b];
+      for (int k = 0; k < 9; ++k) s.cell[k] = pointer<const double>(cell)[9 * b + k];
+      for (int k = 0; k < 3; ++k) s.pbc[k] = pointer<const bool>(pbc)[3 * b + k];
+    }
+    return out;
+  }
+};
+
+// allocate(n_atoms, n_pairs) -> addresses of idx_i, idx_j, shift, row_ptr and edge_rev.
+void neighbor_batch(const Batch& batch, double cutoff, int threads, const py::function& allocate) {
+  check_cutoff(cutoff);
+  const std::vector<Structure> structures = batch.structures();
+  const std::int64_t n_atoms = pointer<const std::int64_t>(batch.ptr)[batch.n_structures];
+  SearchOptions options;
+  options.cutoff = cutoff;
+  options.threads = threads;
+  options.bytes_per_pair = 36;
+  SearchLease lease;
+  NeighborSearch& search = lease.search;
+  unlocked(n_atoms, [&] { search.search(structures.data(), batch.n_structures, options); });
+  const auto address = allocate(n_atoms, search.n_pairs()).cast<std::array<std::uintptr_t, 5>>();
+  NeighborArrays out;
+  out.idx_i = pointer<std::int64_t>(address[0]);
+  out.idx_j = pointer<std::int64_t>(address[1]);
+  out.shift = pointer<std::int32_t>(address[2]);
+  out.edge_rev = pointer<std::int64_t>(address[4]);
+  unlocked(n_atoms, [&] {
+    std::copy(search.row_ptr().begin(), search.row_ptr().end(), pointer<std::int64_t>(address[3]));
+    search.fill(out);
+  });
+}
+
+}  // namespace
+
+void bind_neighbors(py::module_& m) {
+  m.def(
+      "neighbor_list",
+      [](const std::string& quantities, const Dense<double>& pos, const Dense<double>& cell, const Dense<bool>& pbc,
+         double cutoff, bool half, bool self_interaction, int threads) {
+        return neighbor_list(quantities, pos, cell, pbc, cutoff, half, self_interaction, threads, {});
+      },
+      "Neighbor list of one structure with one cutoff; see pyff.neighbor_list.");
+  m.def(
+      "neighbor_list_by_pair",
+      [](const std::string& quantities, const Dense<double>& pos, const Dense<double>& cell, const Dense<bool>& pbc,
+         double cutoff, bool half, bool self_interaction, int threads, Dense<double> radius,
+         Dense<std::int32_t> species, Dense<double> table) {
+        return neighbor_list(quantities, pos, cell, pbc, cutoff, half, self_interaction, threads,
+                             {std::move(radius), std::move(species), std::move(table)});
+      },
+      "The same with a radius per atom, or a cutoff per pair of species.");
+  m.def(
+      "neighbor_batch",
+      [](std::uintptr_t pos, std::uintptr_t cell, std::uintptr_t pbc, std::uintptr_t ptr, std::int64_t n_structures,
+         double cutoff, int threads, const py::function& allocate) {
+        neighbor_batch({pos, cell, pbc, ptr, n_structures}, cutoff, threads, allocate);
+      },
+      "Neighbor lists of many structures with reversed edges; see pyff.ops.neighbor_list.");
+  m.def(
+      "verlet_state",
+      [](std::int64_t n_atoms, std::uintptr_t reference_pos, std::uintptr_t reference_cell, std::uintptr_t pbc,
+         double cutoff, double skin, std::uintptr_t pos, std::uintptr_t cell, std::uintptr_t jump) {
+        const pyff::VerletReference reference{
+            n_atoms, pointer<const double>(reference_pos), pointer<const double>(reference_cell),
+            pointer<const bool>(pbc), cutoff, skin};
+        return static_cast<int>(pyff::verlet_state(reference, pointer<const double>(pos), pointer<const double>(cell),
+                                                   pointer<std::int32_t>(jump)));
+      },
+      "0: the list is complete; 1: complete with shifts corrected by jump; 2: outdated.");
+}
