@@ -5,9 +5,11 @@ Values follow CODATA 2018, as in ASE.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pyff.errors import PyffError
 
-__all__ = ["ENERGY", "LENGTH", "parse_energy_unit", "parse_length_unit"]
+__all__ = ["ENERGY", "LENGTH", "STRESS", "Units", "parse_energy_unit", "parse_length_unit"]
 
 ENERGY = {  # eV per unit
     "eV": 1.0,
@@ -17,6 +19,7 @@ ENERGY = {  # eV per unit
     "kJ/mol": 0.010364269574711568,
 }
 LENGTH = {"Angstrom": 1.0, "Bohr": 0.529177210903, "nm": 10.0}  # A per unit
+STRESS = {"GPa": 0.0062415090744607636, "kbar": 0.00062415090744607636}  # eV/A^3 per unit
 
 _ALIASES = {
     "ev": "eV",
@@ -51,3 +54,79 @@ def parse_energy_unit(text: str) -> str:
 def parse_length_unit(text: str) -> str:
     """Canonical name of a length unit: 'a' -> 'Angstrom'. Raises PyffError for an unknown one."""
     return _parse(text, LENGTH, "length")
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units of a data set: an energy and a length; forces and stress follow unless they are named.
+
+    energy: name in ENERGY; length: name in LENGTH; force: "energy/length"; stress: "GPa", "kbar", "energy/length^3".
+    Aliases ("kcal", "Ang") are accepted and stored under their canonical name.
+
+        Units.parse("kcal/mol,Angstrom").force_factor  # eV/A per kcal/mol/A
+    """
+
+    energy: str = "eV"
+    length: str = "Angstrom"
+    force: str | None = None
+    stress: str | None = None
+
+    def __post_init__(self) -> None:
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  the class is frozen
+        put("energy", parse_energy_unit(self.energy))
+        put("length", parse_length_unit(self.length))
+        put("force", _force_unit(self.force or f"{self.energy}/{self.length}"))
+        put("stress", _stress_unit(self.stress or f"{self.energy}/{self.length}^3"))
+
+    @classmethod
+    def parse(cls, text: str) -> Units:
+        """From "energy,length[,force[,stress]]", for example "Hartree,Angstrom,Hartree/Bohr"."""
+        parts = [p.strip() for p in text.split(",")]
+        if not 2 <= len(parts) <= 4 or not all(parts):
+            raise PyffError(f"units must read 'energy,length', for example 'kcal/mol,Angstrom'; received {text!r}")
+        return cls(*parts)
+
+    @property
+    def energy_factor(self) -> float:
+        """eV per energy unit."""
+        return ENERGY[self.energy]
+
+    @property
+    def length_factor(self) -> float:
+        """A per length unit."""
+        return LENGTH[self.length]
+
+    @property
+    def force_factor(self) -> float:
+        """eV/A per force unit."""
+        energy, length = self.force.rsplit("/", 1)
+        return ENERGY[energy] / LENGTH[length]
+
+    @property
+    def stress_factor(self) -> float:
+        """eV/A^3 per stress unit."""
+        if self.stress in STRESS:
+            return STRESS[self.stress]
+        energy, length = self.stress.removesuffix("^3").rsplit("/", 1)
+        return ENERGY[energy] / LENGTH[length] ** 3
+
+    def __str__(self) -> str:
+        return f"{self.energy}, {self.length}"
+
+
+def _force_unit(text: str) -> str:
+    energy, slash, length = text.rpartition("/")
+    if not slash:
+        raise PyffError(f"force unit must read 'energy/length', for example 'Hartree/Bohr'; received {text!r}")
+    return f"{parse_energy_unit(energy)}/{parse_length_unit(length)}"
+
+
+def _stress_unit(text: str) -> str:
+    for name in STRESS:
+        if text.strip().lower() == name.lower():
+            return name
+    stem = text.strip().removesuffix("^3")
+    parts = stem.rsplit("/", 1) if stem != text.strip() else stem.rsplit("/", 3)
+    if len(parts) not in (2, 4) or len(set(parts[1:])) != 1 or (len(parts) == 2 and stem == text.strip()):
+        raise PyffError(f"stress unit must be GPa, kbar or 'energy/length^3'; received {text!r}")
+    return f"{parse_energy_unit(parts[0])}/{parse_length_unit(parts[1])}^3"

@@ -1,0 +1,29 @@
+"""Training: settings, trainer, errors, pictures. Works with any energy model."""
+
+from __future__ import annotations
+
+from pyff.train.checkpoint import CheckpointError, load_checkpoint
+from pyff.train.config import TrainConfig
+from pyff.train.loop import NonFiniteLossError
+from pyff.train.metrics import Metrics, Predictions, evaluate, predict
+from pyff.train.plots import learning_curve, parity, save_figure, training_panels
+from pyff.train.report import Report, read_history
+from pyff.train.trainer import Trainer
+
+__all__ = [
+    "CheckpointError",
+    "Metrics",
+    "NonFiniteLossError",
+    "Predictions",
+    "Report",
+    "TrainConfig",
+    "Trainer",
+    "evaluate",
+    "learning_curve",
+    "load_checkpoint",
+    "parity",
+    "predict",
+    "read_history",
+    "save_figure",
+    "training_panels",
+]

@@ -1,0 +1,77 @@
+"""Checkpoints: a safetensors file with JSON metadata, a checksum and nothing executable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pyff._atomic import atomic_write
+from pyff.errors import PyffError
+
+__all__ = ["CheckpointError", "load_checkpoint", "model_identity", "save_checkpoint"]
+
+SCHEMA = 1
+_KEY = "pyff_checkpoint"
+
+
+class CheckpointError(PyffError):
+    """A checkpoint that is damaged, or belongs to something else."""
+
+
+def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], content: dict) -> None:
+    """Write tensors and JSON content atomically. Raises CheckpointError rather than write NaN or infinity."""
+    from safetensors.torch import save
+
+    stored = {name: t.detach().cpu().contiguous().clone() for name, t in sorted(tensors.items())}
+    bad = [name for name, t in stored.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
+    if bad:
+        raise CheckpointError(f"the checkpoint was not written: {', '.join(bad[:3])} hold NaN or infinity")
+    meta = {"schema": SCHEMA, "sha256": _digest(stored), **content}
+    atomic_write(path, save(stored, metadata={_KEY: json.dumps(meta, allow_nan=False)}))
+
+
+def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict]:
+    """(tensors on the CPU, content). Raises CheckpointError where the file is damaged, FileNotFoundError if absent."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+    except (SafetensorError, ValueError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}") from None
+    if not isinstance(meta, dict):
+        raise CheckpointError(f"{path} is no checkpoint of pyff")
+    if meta.get("schema") != SCHEMA:
+        raise CheckpointError(f"{path} has checkpoint schema {meta.get('schema')}; this pyff reads {SCHEMA}")
+    if meta.get("sha256") != _digest(tensors):
+        raise CheckpointError(f"{path} is damaged: its checksum does not match")
+    return tensors, meta
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        t = tensors[name]
+        digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
+        digest.update(t.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def model_identity(model) -> dict:
+    """What has to agree for weights to fit a model: architecture, hyper-parameters, elements, reference energies."""
+    config = model.config
+    return {
+        "architecture": model.architecture,
+        "config": json.loads(config.model_dump_json()) if hasattr(config, "model_dump_json") else dict(vars(config)),
+        "elements": list(model.elements),
+        "reference_energy": {str(z): e for z, e in model.reference_energy.items()},
+    }

@@ -1,0 +1,96 @@
+"""TrainConfig: everything a training run is told, validated, as YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pyff._atomic import atomic_write
+from pyff.errors import PyffError
+
+__all__ = ["TrainConfig"]
+
+
+class TrainConfig(BaseModel):
+    """Settings of a training run; the defaults suit about 1000 frames of a molecule.
+
+    Loss (frames b with n_b atoms; D are errors in eV, eV/A, eV/A^3):
+
+        L = energy_weight  <DE_b^2 / n_b>  +  forces_weight  <DF_ic^2>  +  stress_weight  <(V_b Dsigma_cd)^2 / n_b>
+
+    Energies are compared per square root of the number of atoms: errors of independent atoms add up like that, so that
+    small and large structures count alike. The stress enters as the virial V sigma, which is an energy too.
+    Times are in minutes, counts in epochs unless they say steps.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    energy_weight: float = Field(0.1, ge=0)
+    forces_weight: float = Field(1.0, ge=0)
+    stress_weight: float = Field(0.0, ge=0)
+
+    optimizer: Literal["adam", "adamw"] = "adam"
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0, description="on weight matrices only")
+    clip_norm: float | None = Field(10.0, gt=0, description="largest norm of the gradient of all parameters")
+
+    schedule: Literal["plateau", "exponential", "cosine", "constant"] = "plateau"
+    plateau_factor: float = Field(0.5, gt=0, lt=1)
+    plateau_patience: int = Field(25, ge=0, description="epochs without a better validation loss")
+    plateau_cooldown: int = Field(5, ge=0, description="epochs after a reduction that are not counted")
+    decay_rate: float = Field(0.96, gt=0, le=1, description="exponential: factor per decay_steps, continuous")
+    decay_steps: int = Field(10_000, gt=0)
+    warmup_steps: int = Field(0, ge=0, description="linear increase of the learning rate from zero, any schedule")
+    min_lr: float = Field(1e-6, ge=0)
+
+    ema_decay: float = Field(0.995, ge=0, lt=1, description="per step; 0 validates and keeps the raw weights")
+    patience: int | None = Field(200, ge=1, description="stop after so many epochs without a better validation loss")
+    max_epochs: int | None = Field(1000, ge=1)
+    max_time: float | None = Field(None, gt=0, description="minutes of training, resumed runs included")
+
+    batch_size: int = Field(10, ge=1)
+    valid_batch_size: int = Field(32, ge=1)
+    seed: int = Field(0, ge=0)
+    dtype: Literal["float32", "float64"] = "float32"
+    device: str = "cpu"
+    checkpoint_interval: float = Field(1.0, ge=0, description="minutes between writes of last.safetensors")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainConfig:
+        if self.max_epochs is None and self.max_time is None:
+            raise ValueError("max_epochs or max_time must be given: the training would not end")
+        if not self.energy_weight and not self.forces_weight and not self.stress_weight:
+            raise ValueError("one of energy_weight, forces_weight, stress_weight must be positive")
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr must not exceed lr={self.lr}; received {self.min_lr}")
+        return self
+
+    @classmethod
+    def from_dict(cls, values: dict) -> TrainConfig:
+        """Validated settings; PyffError with one line per mistake, unknown names included."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors()]
+            raise PyffError("the training configuration is not valid:\n  " + "\n  ".join(lines)) from None
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> TrainConfig:
+        """Settings from a YAML file of plain values (yaml.safe_load); what it leaves out has its default."""
+        import yaml
+
+        try:
+            values = yaml.safe_load(Path(path).read_text())
+        except yaml.YAMLError as error:
+            raise PyffError(f"{path} is not valid YAML: {error}") from None
+        if values is not None and not isinstance(values, dict):
+            raise PyffError(f"{path} must hold 'name: value' lines; received a {type(values).__name__}")
+        return cls.from_dict(values or {})
+
+    def to_yaml(self, path: str | Path) -> None:
+        """Write all settings (atomically)."""
+        import yaml
+
+        atomic_write(path, yaml.safe_dump(self.model_dump(), sort_keys=False))

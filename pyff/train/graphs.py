@@ -1,0 +1,153 @@
+"""GraphStore: every structure of a data set collated once; batches are gathered from tensors.
+
+The geometries of a training set never change, so their neighbor lists are computed once. A batch is then a few index
+operations, a small fraction of a training step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyff.batch import GraphBatch, Needs, System
+from pyff.errors import DataError
+
+__all__ = ["GraphStore", "Labels"]
+
+_CHUNK_ATOMS = 20_000  # structures are collated in pieces, so that temporary memory stays small
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of a batch in float64, NaN where a frame has none.
+
+    energy [B] eV; forces [N,3] eV/A; stress [B,3,3] eV/A^3; n_atoms [B]; volume [B] A^3 (0 for open structures);
+    has_*: which frames carry the label, [B] bool on the CPU.
+    """
+
+    energy: Tensor
+    forces: Tensor
+    stress: Tensor
+    n_atoms: Tensor
+    volume: Tensor
+    has_energy: np.ndarray
+    has_forces: np.ndarray
+    has_stress: np.ndarray
+
+
+class GraphStore:
+    """Structures with their graphs and labels on one device; `batch(indices)` assembles any of them.
+
+    systems: structures; needs: of the model; device: where everything lives.
+    """
+
+    def __init__(self, systems: Sequence[System], needs: Needs, device: torch.device | str = "cpu") -> None:
+        if not len(systems):
+            raise DataError("systems must hold at least one structure; received none")
+        self.device = torch.device(device)
+        self._n_atoms = np.array([len(s) for s in systems], dtype=np.int64)
+        pieces = [_collated(systems[a:b], needs) for a, b in _chunks(self._n_atoms)]
+        self._n_edges = np.concatenate([p.pop("n_edges") for p in pieces])
+        self._first_atom = np.concatenate([[0], np.cumsum(self._n_atoms)])
+        self._first_edge = np.concatenate([[0], np.cumsum(self._n_edges)])
+        packed = {name: torch.cat([p[name] for p in pieces]) for name in pieces[0]}
+        self._graph = {name: x.to(self.device) for name, x in packed.items()}
+        self._labels = {name: x.to(self.device) for name, x in _packed_labels(systems).items()}
+        self._has = {name: np.array([name in s.labels for s in systems]) for name in ("energy", "forces", "stress")}
+
+    def __len__(self) -> int:
+        return len(self._n_atoms)
+
+    @property
+    def n_edges(self) -> int:
+        return int(self._n_edges.sum())
+
+    def has(self, label: str) -> bool:
+        """Whether any structure carries the label."""
+        return bool(self._has[label].any())
+
+    def batch(self, indices: Sequence[int] | np.ndarray) -> tuple[GraphBatch, Labels]:
+        """The structures with these indices, in this order, as one graph, and their labels."""
+        index = np.asarray(indices, dtype=np.int64)
+        n, e = self._n_atoms[index], self._n_edges[index]
+        ptr = np.concatenate([[0], np.cumsum(n)])
+        atoms = self._tensor(_ranges(self._first_atom[index], n))
+        edges = self._tensor(_ranges(self._first_edge[index], e))
+        offset = self._tensor(np.repeat(ptr[:-1], e))
+        first_edge = np.concatenate([[0], np.cumsum(e)])
+        systems, g = self._tensor(index), self._graph
+        degree = g["degree"][atoms]
+        graph = GraphBatch(
+            Z=g["Z"][atoms],
+            pos=g["pos"][atoms],
+            cell=g["cell"][systems],
+            pbc=g["pbc"][systems],
+            batch=self._tensor(np.repeat(np.arange(len(index)), n)),
+            ptr=self._tensor(ptr),
+            idx_i=g["idx_i"][edges] + offset,
+            idx_j=g["idx_j"][edges] + offset,
+            shift=g["shift"][edges],
+            row_ptr=torch.cat([degree.new_zeros(1), degree.cumsum(0)]),
+            edge_rev=g["edge_rev"][edges] + self._tensor(np.repeat(first_edge[:-1], e)),
+            charge=g["charge"][systems],
+            spin=g["spin"][systems],
+        )
+        return graph, self._batch_labels(index, systems, atoms, n)
+
+    def _batch_labels(self, index: np.ndarray, systems: Tensor, atoms: Tensor, n: np.ndarray) -> Labels:
+        return Labels(
+            energy=self._labels["energy"][systems],
+            forces=self._labels["forces"][atoms],
+            stress=self._labels["stress"][systems],
+            n_atoms=self._tensor(n),
+            volume=self._labels["volume"][systems],
+            **{f"has_{name}": flags[index] for name, flags in self._has.items()},
+        )
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+
+def _chunks(n_atoms: np.ndarray) -> list[tuple[int, int]]:
+    """[a, b) ranges of structures of about _CHUNK_ATOMS atoms together."""
+    group = np.cumsum(n_atoms) // _CHUNK_ATOMS
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(group)) + 1, [len(n_atoms)]])
+    return list(zip(starts[:-1].tolist(), starts[1:].tolist()))
+
+
+def _collated(systems: Sequence[System], needs: Needs) -> dict:
+    """Tensors of one chunk, with indices counted from the first atom and edge of each structure."""
+    from pyff.data.collate import collate
+
+    g = collate(systems, needs)
+    first_edge = g.row_ptr[g.ptr]  # [B+1]
+    system = g.batch[g.idx_i]
+    atom0, edge0 = g.ptr[system], first_edge[system]
+    return {
+        "n_edges": first_edge.diff().numpy(),
+        "Z": g.Z, "pos": g.pos, "cell": g.cell, "pbc": g.pbc, "charge": g.charge, "spin": g.spin, "shift": g.shift,
+        "degree": g.row_ptr.diff(),
+        # int32: half the memory; structures are far below 2^31 atoms and edges
+        "idx_i": (g.idx_i - atom0).int(), "idx_j": (g.idx_j - atom0).int(), "edge_rev": (g.edge_rev - edge0).int(),
+    }  # fmt: skip
+
+
+def _packed_labels(systems: Sequence[System]) -> dict[str, Tensor]:
+    nan = lambda *shape: np.full(shape, np.nan)  # noqa: E731
+    volume = [abs(np.linalg.det(s.cell)) if s.pbc.all() else 0.0 for s in systems]
+    return {
+        "energy": torch.tensor([float(s.labels.get("energy", np.nan)) for s in systems], dtype=torch.float64),
+        "forces": torch.from_numpy(np.concatenate([s.labels.get("forces", nan(len(s), 3)) for s in systems])),
+        "stress": torch.from_numpy(np.stack([s.labels.get("stress", nan(3, 3)) for s in systems])),
+        "volume": torch.tensor(volume, dtype=torch.float64),
+    }
+
+
+def _ranges(start: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """start[0], start[0]+1, ..., then start[1], ...: count[k] integers from each start."""
+    shift = start - np.concatenate([[0], np.cumsum(count)[:-1]])
+    return np.repeat(shift, count) + np.arange(int(count.sum()))

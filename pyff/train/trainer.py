@@ -1,0 +1,137 @@
+"""Trainer: gradient training of an energy model on energies, forces and stress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from pyff.data.dataset import Dataset
+from pyff.errors import PyffError, UnseenElementError
+from pyff.models.base import EnergyModel
+from pyff.train.config import TrainConfig
+from pyff.train.loop import TrainingLoop
+from pyff.train.metrics import evaluate
+from pyff.train.progress import TrainProgress
+from pyff.train.report import Report, read_history
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """Fits a model and keeps the run in a folder.
+
+    The folder gets train.yaml (settings), metrics.jsonl (one line per epoch, errors in eV and A), last.safetensors
+    (everything needed to continue) and best.safetensors (averaged weights of the best validation). All are written
+    atomically. Ctrl-C or SIGTERM finish the step, write last.safetensors and return; a second one ends at once.
+
+        report = Trainer(model, TrainConfig(max_time=30), "run").fit(train, valid)
+
+    Args:
+        model: its reference energies must be set already. config: settings. run_dir: folder, made if absent.
+        quiet: shows nothing.
+    """
+
+    def __init__(self, model: EnergyModel, config: TrainConfig, run_dir: str | Path, *, quiet: bool = False) -> None:
+        self.model = model
+        self.config = config
+        self.run_dir = run_dir
+        self.quiet = quiet
+
+    def fit(self, train: Dataset, valid: Dataset, *, resume: bool = False, overwrite: bool = False) -> Report:
+        """Train until an end condition of the config. Afterwards the model carries the averaged weights of the best
+        validation, is on config.device in config.dtype, and in eval mode.
+
+        Args:
+            train, valid: labelled frames; missing labels are left out of the loss.
+            resume: continue the run in run_dir, bitwise as if it had never stopped on the CPU (with a schedule that
+                follows epochs, not time). The data and the settings that shape the steps must be the same; end
+                conditions may change.
+            overwrite: start anew although run_dir holds a run, which is deleted.
+
+        Raises:
+            PyffError: labels that the loss needs are in no frame; run_dir holds a run and neither flag is set.
+            NonFiniteLossError: the loss became NaN or infinite; names the frames. The weights are the last finite ones.
+            FileNotFoundError: resume without a checkpoint.
+        """
+        self._check(train, valid)
+        folder = Path(self.run_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._prepare_folder(folder, resume, overwrite)
+        device = torch.device(self.config.device)
+        self.model.to(device=device, dtype=getattr(torch, self.config.dtype))
+        progress = TrainProgress(train.units, self.quiet)
+        with _own_random_stream(device, self.config.seed):
+            loop = TrainingLoop(self.model, self.config, folder, train, valid, progress)
+            if resume:
+                loop.restore()
+            with progress:
+                progress.say(self._opening(train, valid, loop))
+                stopped = loop.run()
+        loop.load_best()
+        self.model.eval()
+        state = loop.state
+        return Report(
+            run_dir=folder,
+            stopped=stopped,
+            epochs=state.epoch,
+            steps=state.step,
+            seconds=state.seconds,
+            best_epoch=state.best_epoch,
+            best_loss=state.best_loss,
+            n_parameters=loop.n_parameters,
+            valid=evaluate(self.model, valid, self.config.valid_batch_size),
+            history=read_history(folder / "metrics.jsonl"),
+        )
+
+    def _check(self, train: Dataset, valid: Dataset) -> None:
+        for name, data in (("train", train), ("valid", valid)):
+            if not len(data):
+                raise PyffError(f"{name} must hold at least one frame; received none")
+            unseen = sorted({z for s in data for z in s.Z.tolist()} - set(self.model.elements))
+            if unseen:
+                raise UnseenElementError(f"{name} holds elements the model does not know: Z = {unseen}")
+        for label in ("energy", "forces", "stress"):
+            weight = getattr(self.config, f"{label}_weight")
+            if weight > 0 and not train.count(label):
+                raise PyffError(
+                    f"{label}_weight is {weight}, but no training frame has {label}: set it to 0, or name the key that "
+                    f"holds them when reading ({label}_key). {' '.join(train.notes)}"
+                )
+        if not any(getattr(self.config, f"{n}_weight") and valid.count(n) for n in ("energy", "forces", "stress")):
+            raise PyffError("valid has none of the labels that the loss weighs")
+
+    def _prepare_folder(self, folder: Path, resume: bool, overwrite: bool) -> None:
+        files = [folder / name for name in ("last.safetensors", "best.safetensors", "metrics.jsonl")]
+        present = [f for f in files if f.exists()]
+        if present and not resume:
+            if not overwrite:
+                raise PyffError(
+                    f"run_dir {folder} holds a run already ({present[0].name}): continue it with resume=True, "
+                    "start anew with overwrite=True, or choose another folder"
+                )
+            for f in present:
+                f.unlink()
+        self.config.to_yaml(folder / "train.yaml")
+
+    def _opening(self, train: Dataset, valid: Dataset, loop: TrainingLoop) -> str:
+        c = self.config
+        start = f"resumed after epoch {loop.state.epoch}" if loop.state.step else "new run"
+        return (
+            f"{start} in {self.run_dir}: {len(train)} training and {len(valid)} validation frames, "
+            f"{loop.n_parameters} parameters, {c.dtype} on {c.device}, {torch.get_num_threads()} threads"
+        )
+
+
+@contextmanager
+def _own_random_stream(device: torch.device, seed: int) -> Iterator[None]:
+    """Seeds torch's generators for dropout and the like, and puts the caller's streams back afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            index = device.index if device.index is not None else torch.cuda.current_device()
+            torch.cuda.default_generators[index].manual_seed(seed)
+        yield
