@@ -48,7 +48,7 @@ if find_spec("pyff._core") is None:
     # `python -m pyff` should print the sentence alone, without a traceback
     raise SystemExit(_message) if sys.argv[:1] == ["-m"] else ImportError(_message)
 
-from pyff._core import __version__  # noqa: E402
+from pyff._core import __version__ as __version__  # noqa: E402
 
 
 def __getattr__(name: str):
