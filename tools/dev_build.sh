@@ -8,5 +8,7 @@ python=${PYTHON:-python3}
 cmake -S . -B build/dev -G Ninja -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE="$("$python" -c 'import sys; print(sys.executable)')" \
   -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DSKBUILD_PROJECT_VERSION=0.1.0+dev -DPYFF_CUDA=OFF -DPYFF_WERROR=ON "$@" > build/dev.log 2>&1 || { cat build/dev.log; exit 1; }
 cmake --build build/dev
-cp build/dev/_core*.so pyff/
-if ls build/dev/libpyff_cuda*.so > /dev/null 2>&1; then cp build/dev/libpyff_cuda*.so pyff/; fi
+# moved into place, so that running processes keep the file they have mapped
+for library in build/dev/_core*.so build/dev/libpyff_cuda*.so; do
+  if [ -e "$library" ]; then cp "$library" pyff/.new.so && mv pyff/.new.so "pyff/$(basename "$library")"; fi
+done

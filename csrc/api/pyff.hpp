@@ -147,6 +147,21 @@ struct CfconvNetworkParams {
   NetworkGradient<T> grad;
 };
 
+// ---- filters at given distances ------------------------------------------------------------------------------------
+// Forward: out [3, n, F] = W(d), W'(d), W''(d). Backward: gradients of the weights, given grad_out [3, n, F].
+template <class T>
+struct FilterNodesParams {
+  std::int64_t n;
+  std::int64_t n_features;
+  const double* distance;  // [n] A
+  FilterNetwork<T> filter;
+  T* out;
+  const T* grad_out;
+  NetworkGradient<T> grad;
+  T* scratch;  // threads x the elements of cpu/scratch.hpp
+  int threads;
+};
+
 // ---- fused pointwise layers --------------------------------------------------------------------------------------
 // y = act(x + bias), with x [rows, F]; backward grad_x = grad_y act'(x + bias); double backward with cotangent u of
 // grad_x: cotangent of grad_y = u act', of x = u grad_y act''. The cotangent of bias is the column sum of that of x.

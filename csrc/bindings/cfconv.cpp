@@ -62,27 +62,59 @@ void table(int order, const GraphArgs& g, const DataArgs& d, std::tuple<Address,
                                          {pointer<T>(grad)}});
 }
 
+using Weights = std::array<Address, 4>;                    // w1, b1, w2, b2
+using ShapeArgs = std::tuple<Basis, CutoffArgs, int, int>;  // and the two activations
+
 template <class T>
-void network(int order, const GraphArgs& g, const DataArgs& d, const std::array<Address, 4>& weights,
-             const std::tuple<Basis, CutoffArgs, int, int>& shape, const OutArgs& out,
-             const std::array<Address, 4>& grad) {
+pyff::FilterNetwork<T> network_filter(const Weights& w, const ShapeArgs& shape) {
   const auto& [basis, cut, activation, last] = shape;
   const auto [start, spacing, gamma, size] = basis;
   const auto [kind, radius, onset] = cut;
-  const std::int64_t f = std::get<0>(d);
-  const auto per_thread =
-      pyff::PYFF_ISA::cfconv_tile_elements<T>(f) + pyff::PYFF_ISA::filter_network_elements<T>(f, size);
-  const pyff::FilterNetwork<T> filter{pointer<const T>(weights[0]),
-                                      pointer<const T>(weights[1]),
-                                      pointer<const T>(weights[2]),
-                                      pointer<const T>(weights[3]),
-                                      {start, spacing, gamma, size},
-                                      {kind, radius, onset},
-                                      static_cast<pyff::Activation>(activation),
-                                      static_cast<pyff::Activation>(last)};
+  return {pointer<const T>(w[0]),
+          pointer<const T>(w[1]),
+          pointer<const T>(w[2]),
+          pointer<const T>(w[3]),
+          {start, spacing, gamma, size},
+          {kind, radius, onset},
+          static_cast<pyff::Activation>(activation),
+          static_cast<pyff::Activation>(last)};
+}
+
+template <class T>
+pyff::NetworkGradient<T> network_gradient(const Weights& g) {
+  return {pointer<T>(g[0]), pointer<T>(g[1]), pointer<T>(g[2]), pointer<T>(g[3])};
+}
+
+template <class T>
+T* network_scratch(std::int64_t f, const ShapeArgs& shape, int threads) {
+  const auto g = std::get<3>(std::get<0>(shape));
+  using namespace pyff::PYFF_ISA;
+  return scratch<T>((cfconv_tile_elements<T>(f) + filter_network_elements<T>(f, g)) * threads);
+}
+
+template <class T>
+void network(int order, const GraphArgs& g, const DataArgs& d, const Weights& weights, const ShapeArgs& shape,
+             const OutArgs& out, const Weights& grad) {
   call(order, pyff::CfconvNetworkParams<T>{
-                  data<T>(g, d, scratch<T>(per_thread * std::get<6>(d))), filter, result<T>(out),
-                  {pointer<T>(grad[0]), pointer<T>(grad[1]), pointer<T>(grad[2]), pointer<T>(grad[3])}});
+                  data<T>(g, d, network_scratch<T>(std::get<0>(d), shape, std::get<6>(d))),
+                  network_filter<T>(weights, shape), result<T>(out), network_gradient<T>(grad)});
+}
+
+template <class T>
+void filter_nodes(int order, std::int64_t n, std::int64_t n_features, Address distance, const Weights& weights,
+                  const ShapeArgs& shape, Address out, Address grad_out, const Weights& grad, int threads) {
+  const pyff::FilterNodesParams<T> p{n,
+                                     n_features,
+                                     pointer<const double>(distance),
+                                     network_filter<T>(weights, shape),
+                                     pointer<T>(out),
+                                     pointer<const T>(grad_out),
+                                     network_gradient<T>(grad),
+                                     network_scratch<T>(n_features, shape, threads),
+                                     threads};
+  py::gil_scoped_release release;
+  if (order == 0) return pyff::filter_nodes_forward(p);
+  pyff::filter_nodes_backward(p);
 }
 
 }  // namespace
@@ -93,4 +125,6 @@ void bind_cfconv(py::module_& m) {
   m.def("cfconv_table_float64", &table<double>);
   m.def("cfconv_network_float32", &network<float>);
   m.def("cfconv_network_float64", &network<double>);
+  m.def("filter_nodes_float32", &filter_nodes<float>);
+  m.def("filter_nodes_float64", &filter_nodes<double>);
 }

@@ -13,15 +13,17 @@ class NetworkFilter {
   static constexpr int kTile = kNetworkTile;
 
   NetworkFilter(const CfconvNetworkParams<T>& p, int thread, T* scratch)
-      : net_(p.filter), f_(p.data.n_features), g_(p.filter.basis.size), ldf_(padded<T>(f_)), ldg_(padded<T>(g_)) {
+      : NetworkFilter(p.filter, p.data.n_features, p.grad, thread, scratch) {}
+
+  NetworkFilter(const FilterNetwork<T>& net, std::int64_t f, const NetworkGradient<T>& grad, int thread, T* scratch)
+      : net_(net), f_(f), g_(net.basis.size), ldf_(padded<T>(f_)), ldg_(padded<T>(g_)) {
     carve(scratch);
     for (std::int64_t r = 0; r < f_; ++r) {
       for (std::int64_t k = 0; k < g_; ++k) w1t_[k * ldf_ + r] = net_.w1[r * g_ + k];
       for (std::int64_t k = 0; k < f_; ++k) w2t_[k * ldf_ + r] = w2_[r * ldf_ + k] = net_.w2[r * f_ + k];
     }
-    if (p.grad.w1)
-      grad_ = {p.grad.w1 + thread * f_ * g_, p.grad.b1 + thread * f_, p.grad.w2 + thread * f_ * f_,
-               p.grad.b2 + thread * f_};
+    if (grad.w1)
+      grad_ = {grad.w1 + thread * f_ * g_, grad.b1 + thread * f_, grad.w2 + thread * f_ * f_, grad.b2 + thread * f_};
   }
 
   static std::int64_t scratch(const CfconvNetworkParams<T>& p) {
@@ -50,20 +52,13 @@ class NetworkFilter {
 
   // Follows evaluate() of the same tile. Adds the gradient of sum_t <wb_t, W(d_t)> + <db_t, W'(d_t)>; db may be null.
   void accumulate(const double* d, int n, const T* wb, const T* db, std::int64_t ld) {
-    const int orders = db ? 2 : 1;
-    for (int t = 0; t < n; ++t) {
-      const Jet<double> c = cutoff(net_.cutoff, d[t]);
-      const T c0 = T(c.v), c1 = T(c.d1);
-      for_lanes<T>(f_, [&](std::int64_t k, auto lane) {
-        auto w = c0 * lane.get(wb + t * ld + k);
-        if (db) {
-          const auto v = lane.get(db + t * ld + k);
-          w += c1 * v;
-          lane.put(row(bar2_, 1, t) + k, c0 * v);
-        }
-        lane.put(row(bar2_, 0, t) + k, w);
-      });
-    }
+    const T* bars[3] = {wb, db, nullptr};
+    accumulate(d, n, bars, db ? 2 : 1, ld);
+  }
+
+  // The same for values, slopes and curvatures: bars[order] is [tile, ld].
+  void accumulate(const double* d, int n, const T* const* bars, int orders, std::int64_t ld) {
+    for (int t = 0; t < n; ++t) through_cutoff(d[t], t, bars, orders, ld);
     through_activation(net_.last_activation, in2_, bar2_, orders);
     weight_gradient({bar2_, grad_w2_, grad_b2_}, out1_, ldf_, orders);
     for (int o = 0; o < orders; ++o)
@@ -130,17 +125,45 @@ class NetworkFilter {
       });
   }
 
-  // Cotangents of (act(x), act'(x) x') become those of (x, x').
+  void through_cutoff(double distance, int t, const T* const* bars, int orders, std::int64_t ld) {
+    const Jet<double> c = cutoff(net_.cutoff, distance);
+    const T c0 = T(c.v), c1 = T(c.d1), c2 = T(c.d2);
+    for_lanes<T>(f_, [&](std::int64_t k, auto lane) {
+      auto b0 = c0 * lane.get(bars[0] + t * ld + k);
+      if (orders >= 2) {
+        const auto slope = lane.get(bars[1] + t * ld + k);
+        b0 += c1 * slope;
+        auto b1 = c0 * slope;
+        if (orders >= 3) {
+          const auto curve = lane.get(bars[2] + t * ld + k);
+          b0 += c2 * curve;
+          b1 += 2 * c1 * curve;
+          lane.put(row(bar2_, 2, t) + k, c0 * curve);
+        }
+        lane.put(row(bar2_, 1, t) + k, b1);
+      }
+      lane.put(row(bar2_, 0, t) + k, b0);
+    });
+  }
+
+  // Cotangents of act(x) and its derivatives along the distance become those of x, x', x''.
   void through_activation(Activation act, T* pre, T* bar, int orders) {
     if (act == Activation::identity) return;
     for (int t = 0; t < n_; ++t)
       for_lanes<T>(f_, [&](std::int64_t k, auto lane) {
         const auto a = activation(act, lane.get(row(pre, 0, t) + k));
         auto x = lane.get(row(bar, 0, t) + k) * a.d1;
-        if (orders == 2) {
-          const auto v = lane.get(row(bar, 1, t) + k);
-          x += v * a.d2 * lane.get(row(pre, 1, t) + k);
-          lane.put(row(bar, 1, t) + k, v * a.d1);
+        if (orders >= 2) {
+          const auto slope = lane.get(row(bar, 1, t) + k), x1 = lane.get(row(pre, 1, t) + k);
+          x += slope * a.d2 * x1;
+          auto y = slope * a.d1;
+          if (orders >= 3) {
+            const auto curve = lane.get(row(bar, 2, t) + k);
+            x += curve * (a.d3 * x1 * x1 + a.d2 * lane.get(row(pre, 2, t) + k));
+            y += 2 * curve * a.d2 * x1;
+            lane.put(row(bar, 2, t) + k, curve * a.d1);
+          }
+          lane.put(row(bar, 1, t) + k, y);
         }
         lane.put(row(bar, 0, t) + k, x);
       });
@@ -169,8 +192,8 @@ class NetworkFilter {
     out1_ = next(3 * kTile * ldf_);
     in2_ = next(3 * kTile * ldf_);
     out2_ = next(3 * kTile * ldf_);
-    bar1_ = next(2 * kTile * ldf_);
-    bar2_ = next(2 * kTile * ldf_);
+    bar1_ = next(3 * kTile * ldf_);
+    bar2_ = next(3 * kTile * ldf_);
     w1t_ = next(g_ * ldf_);
     w2t_ = next(f_ * ldf_);
     w2_ = next(f_ * ldf_);

@@ -23,12 +23,12 @@ inline std::int64_t cfconv_tile_elements(std::int64_t f) {
   return 5 * kNetworkTile * padded<T>(f);
 }
 
-// Stacked panels of three orders (g, two pre-activations, two activations), two cotangents of two orders, packed
-// weights, padded gradients.
+// Stacked panels of three orders (g, two pre-activations, two activations, two cotangents), packed weights, padded
+// gradients.
 template <class T>
 inline std::int64_t filter_network_elements(std::int64_t f, std::int64_t g) {
   const std::int64_t ldf = padded<T>(f), ldg = padded<T>(g);
-  return 3 * kNetworkTile * (ldg + 4 * ldf) + 4 * kNetworkTile * ldf + (g + 2 * f) * ldf + f * (ldg + ldf) + 2 * ldf;
+  return 3 * kNetworkTile * (ldg + 6 * ldf) + (g + 2 * f) * ldf + f * (ldg + ldf) + 2 * ldf;
 }
 
 }  // namespace pyff::PYFF_ISA

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from pyff.ops import FilterShape, cutoff_function, gaussian_basis
+from pyff.ops import FilterShape, filter_nodes
 
 __all__ = ["FilterTable", "default_intervals", "filter_table", "table_error"]
 
@@ -46,74 +46,25 @@ class FilterTable:
     def __init__(self, shape: FilterShape, intervals: int) -> None:
         self.shape, self.intervals = shape, intervals
         self.spacing = shape.cutoff.radius / intervals
-        self._at = _Nodes(shape, torch.linspace(0, shape.cutoff.radius, intervals + 1, dtype=torch.float64))
+        self._nodes = torch.linspace(0, shape.cutoff.radius, intervals + 1, dtype=torch.float64)
+        # the limit from inside keeps the last polynomial smooth
+        self._nodes[-1] = math.nextafter(shape.cutoff.radius, 0.0)
         scale = torch.tensor([1, self.spacing, self.spacing**2], dtype=torch.float64)
         self._quintic = torch.tensor(_QUINTIC, dtype=torch.float64) * scale.repeat(2)
 
     def coefficients(self, weights: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
         """Polynomial coefficients [K,6,F] in dtype, from weights (w1, b1, w2, b2) of any precision."""
-        w = self._at.filters(tuple(x.double() for x in weights))  # [3, K+1, F]
+        w = filter_nodes(tuple(x.double() for x in weights), self._nodes, self.shape)  # [3, K+1, F]
         ends = torch.cat([w[:, :-1], w[:, 1:]])  # [6, K, F]
         coef = (self._quintic @ ends.reshape(6, -1)).reshape(6, self.intervals, -1)
         return coef.to(dtype).transpose(0, 1).contiguous()
-
-
-class _Nodes:
-    """A filter network's value, slope and curvature at given distances, by forward duals."""
-
-    def __init__(self, shape: FilterShape, distance: Tensor) -> None:
-        self.shape, self.distance = shape, distance
-        orders = (0, 1, 2)
-        basis = [gaussian_basis(distance, shape.basis, dtype=torch.float64, order=k) for k in orders]
-        self.basis = torch.cat(basis)
-        # the last node is the cutoff: the limit from inside keeps the last polynomial smooth
-        inside = torch.where(distance < shape.cutoff.radius, distance, math.nextafter(shape.cutoff.radius, 0.0))
-        self.cutoff = [cutoff_function(inside, shape.cutoff, dtype=torch.float64, order=k)[:, None] for k in orders]
-
-    def filters(self, weights: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
-        """[3, nodes, F]: W, W', W'' including the cutoff function."""
-        w1, b1, w2, b2 = weights
-        n = self.distance.shape[0]
-        hidden = _activate(self.shape.activation, (self.basis @ w1.T).view(3, n, -1), b1)
-        out = (hidden.reshape(3 * n, -1) @ w2.T).view(3, n, -1)
-        w, d, c = _activate(self.shape.last_activation, out, b2)
-        c0, c1, c2 = self.cutoff
-        return torch.stack([c0 * w, c1 * w + c0 * d, c2 * w + 2 * c1 * d + c0 * c])
-
-
-def _activate(name: str, jet: Tensor, bias: Tensor) -> Tensor:
-    """act(x + bias) with first and second derivative along the distance."""
-    x, x1, x2 = jet[0] + bias, jet[1], jet[2]
-    if name == "identity":
-        return torch.stack([x, x1, x2])
-    f, f1, f2 = _ACTIVATION_JETS[name](x)
-    return torch.stack([f, f1 * x1, f2 * x1 * x1 + f1 * x2])
-
-
-def _ssp(x: Tensor):
-    s = torch.sigmoid(x)
-    return torch.nn.functional.softplus(x, threshold=1000.0) - math.log(2.0), s, s * (1 - s)
-
-
-def _silu(x: Tensor):
-    s = torch.sigmoid(x)
-    t = s * (1 - s)
-    return x * s, s + x * t, 2 * t + x * t * (1 - 2 * s)
-
-
-def _tanh(x: Tensor):
-    h = torch.tanh(x)
-    return h, 1 - h * h, -2 * h * (1 - h * h)
-
-
-_ACTIVATION_JETS = {"ssp": _ssp, "silu": _silu, "tanh": _tanh}
 
 
 def table_error(table: FilterTable, weights: tuple[Tensor, ...]) -> tuple[float, float]:
     """Largest error of value and slope half-way between nodes, relative to the largest value and slope."""
     weights = tuple(x.detach().double() for x in weights)
     middle = (torch.arange(table.intervals, dtype=torch.float64) + 0.5) * table.spacing
-    exact = _Nodes(table.shape, middle).filters(weights)
+    exact = filter_nodes(weights, middle, table.shape)
     coef = table.coefficients(weights, torch.float64)
     powers = 0.5 ** torch.arange(6, dtype=torch.float64)
     value = torch.einsum("m,kmf->kf", powers, coef)

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from pyff.ops.bias_activation import bias_activation
-from pyff.ops.cfconv import FilterShape, cfconv, cfconv_table
+from pyff.ops.cfconv import FilterShape, cfconv, cfconv_table, filter_nodes
 from pyff.ops.edge_geometry import edge_geometry
 from pyff.ops.neighbor_list import NeighborList, neighbor_list
 from pyff.ops.radial import Cutoff, GaussianBasis, cutoff_function, gaussian_basis
 from pyff.ops.verlet_list import VerletList, within_cutoff
 
 __all__ = [
-    "Cutoff", "FilterShape", "GaussianBasis", "NeighborList", "VerletList", "bias_activation", "cfconv", "cfconv_table", "cutoff_function",
-    "edge_geometry", "gaussian_basis", "neighbor_list", "within_cutoff",
-]  # fmt: skip
+    "Cutoff",
+    "FilterShape",
+    "GaussianBasis",
+    "NeighborList",
+    "VerletList",
+    "bias_activation",
+    "cfconv",
+    "cfconv_table",
+    "cutoff_function",
+    "edge_geometry",
+    "filter_nodes",
+    "gaussian_basis",
+    "neighbor_list",
+    "within_cutoff",
+]

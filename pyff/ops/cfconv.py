@@ -16,7 +16,7 @@ from pyff.ops._register import Triple, differentiable_op
 from pyff.ops.bias_activation import ACTIVATIONS
 from pyff.ops.radial import CUTOFFS, Cutoff, GaussianBasis
 
-__all__ = ["FilterShape", "cfconv", "cfconv_table"]
+__all__ = ["FilterShape", "cfconv", "cfconv_table", "filter_nodes"]
 
 _FLOATS = (torch.float32, torch.float64)
 
@@ -144,15 +144,21 @@ def cfconv_table(
 _N_NETWORK = 6  # h, distance, w1, b1, w2, b2
 
 
+def _shape_args(start, spacing, gamma, size, kind, radius, onset, activation, last) -> tuple:
+    return (start, spacing, gamma, size), (kind, radius, onset), activation, last
+
+
 def _network(order, args, threads, out, partials=(None,) * 4, **data) -> None:
     h, distance, w1, b1, w2, b2, row_ptr, idx_i, idx_j, edge_rev, *shape = args
-    start, spacing, gamma, size, kind, radius, onset, activation, last = shape
     feature_kernel("cfconv_network", h.dtype)(
-        order, graph_args(row_ptr, idx_i, idx_j, edge_rev), _data(h, distance, threads, **data),
+        order,
+        graph_args(row_ptr, idx_i, idx_j, edge_rev),
+        _data(h, distance, threads, **data),
         [address(x) for x in (w1, b1, w2, b2)],
-        ((start, spacing, gamma, size), (kind, radius, onset), activation, last),
-        [address(x) for x in out], [address(x) for x in partials],
-    )  # fmt: skip
+        _shape_args(*shape),
+        [address(x) for x in out],
+        [address(x) for x in partials],
+    )
 
 
 def _network_forward(*args):
@@ -162,8 +168,8 @@ def _network_forward(*args):
     return (y,)
 
 
-def _weight_partials(args, threads, needs):
-    return [_partials(w, threads) for w in args[2:6]] if any(needs[2:]) else [None] * 4
+def _weight_partials(weights, threads, needs):
+    return [_partials(w, threads) for w in weights] if any(needs) else [None] * 4
 
 
 def _summed(partials, needs):
@@ -173,7 +179,7 @@ def _summed(partials, needs):
 def _network_backward(grads, args, needs):
     args, threads = _dense_args(args, _N_NETWORK), _threads(args[1])
     grad_h, grad_distance = _empty_like(args[0], needs[0]), _empty_like(args[1], needs[1])
-    partials = _weight_partials(args, threads, needs)
+    partials = _weight_partials(args[2:6], threads, needs[2:])
     _network(1, args, threads, (None, grad_h, grad_distance, None), partials, grad_y=_dense(grads[0]))
     return (grad_h, grad_distance, *_summed(partials, needs[2:]))
 
@@ -188,18 +194,21 @@ def _network_double_backward(cotangents, grads, args, need_grads, need_args):
     v = torch.zeros_like(distance) if cotangents[1] is None else cotangents[1].contiguous()
     grad_grad_y = _empty_like(h, need_grads[0])
     grad_h, grad_distance = _empty_like(h, need_args[0]), _empty_like(distance, need_args[1])
-    partials = _weight_partials(args, threads, need_args)
+    partials = _weight_partials(args[2:6], threads, need_args[2:])
     out = (None, grad_h, grad_distance, grad_grad_y)
     _network(2, args, threads, out, partials, grad_y=grads[0].contiguous(), u=u, v=v)
     return (grad_grad_y,), (grad_h, grad_distance, *_summed(partials, need_args[2:]))
 
 
+_SHAPE_SCHEMA = (
+    "float start, float spacing, float gamma, int size, int cutoff, float radius, float onset, int activation, "
+    "int last_activation"
+)
+
 _network_op = differentiable_op(
     Triple(
         name="cfconv",
-        schema=f"Tensor h, Tensor distance, Tensor w1, Tensor b1, Tensor w2, Tensor b2, {_GRAPH_SCHEMA}, float start, "
-        "float spacing, float gamma, int size, int cutoff, float radius, float onset, int activation, "
-        "int last_activation",
+        schema=f"Tensor h, Tensor distance, Tensor w1, Tensor b1, Tensor w2, Tensor b2, {_GRAPH_SCHEMA}, {_SHAPE_SCHEMA}",
         n_diff=_N_NETWORK,
         n_out=1,
         forward=_network_forward,
@@ -221,18 +230,94 @@ def cfconv(
     h [N,F]; distance [E] float64, A, the same for both directions of a pair; weights w1 [F,G], b1 [F], w2 [F,F],
     b2 [F] in h's dtype. Returns y [N,F]; differentiable to second order in h, distance and the weights.
     """
-    w1, b1, w2, b2 = weights
     if not torch.compiler.is_compiling():
         n, e = require_graph("cfconv", row_ptr, idx_i, idx_j, edge_rev)
         require("cfconv", "h", h, (n, None), _FLOATS)
         require("cfconv", "distance", distance, (e,), torch.float64)
-        f = h.shape[1]
-        for name, x, size in (
-            ("w1", w1, (f, shape.basis.size)), ("b1", b1, (f,)), ("w2", w2, (f, f)), ("b2", b2, (f,)),
-        ):  # fmt: skip
-            require("cfconv", name, x, size, h.dtype)
+        _require_weights("cfconv", weights, h.shape[1], shape, h.dtype)
+    return _network_op(h, distance, *weights, row_ptr, idx_i, idx_j, edge_rev, *_flat(shape))
+
+
+def _require_weights(op: str, weights: tuple[Tensor, ...], f: int, shape: FilterShape, dtype: torch.dtype) -> None:
+    sizes = ((f, shape.basis.size), (f,), (f, f), (f,))
+    for name, x, size in zip(("w1", "b1", "w2", "b2"), weights, sizes):
+        require(op, name, x, size, dtype)
+
+
+def _flat(shape: FilterShape) -> tuple:
     b, c = shape.basis, shape.cutoff
-    return _network_op(
-        h, distance, w1, b1, w2, b2, row_ptr, idx_i, idx_j, edge_rev, b.start, b.spacing, b.gamma, b.size,
-        CUTOFFS[c.kind], c.radius, c.onset, ACTIVATIONS[shape.activation], ACTIVATIONS[shape.last_activation],
-    )  # fmt: skip
+    activations = ACTIVATIONS[shape.activation], ACTIVATIONS[shape.last_activation]
+    return b.start, b.spacing, b.gamma, b.size, CUTOFFS[c.kind], c.radius, c.onset, *activations
+
+
+# ---- filters at nodes ---------------------------------------------------------------------------------------------
+
+
+def _nodes(order, args, threads, out=None, grad_out=None, partials=(None,) * 4) -> None:
+    w1, b1, w2, b2, distance, *shape = args
+    feature_kernel("filter_nodes", w1.dtype)(
+        order,
+        distance.shape[0],
+        w1.shape[0],
+        address(distance),
+        [address(x) for x in (w1, b1, w2, b2)],
+        _shape_args(*shape),
+        address(out),
+        address(grad_out),
+        [address(x) for x in partials],
+        threads,
+    )
+
+
+def _nodes_threads(distance: Tensor) -> int:
+    return max(1, min(torch.get_num_threads(), distance.shape[0] // 32))
+
+
+def _nodes_empty(w1, b1, w2, b2, distance, *_) -> tuple[Tensor]:
+    return (w1.new_empty(3, distance.shape[0], w1.shape[0]),)
+
+
+def _nodes_forward(*args):
+    args = _dense_args(args, 5)
+    out = _nodes_empty(*args)
+    _nodes(0, args, _nodes_threads(args[4]), out[0])
+    return out
+
+
+def _nodes_backward(grads, args, needs):
+    args = _dense_args(args, 5)
+    threads = _nodes_threads(args[4])
+    partials = _weight_partials(args[:4], threads, needs)
+    _nodes(1, args, threads, grad_out=grads[0].contiguous(), partials=partials)
+    return _summed(partials, needs)
+
+
+def _nodes_double_backward(cotangents, grads, args, need_grads, need_args):
+    # forces are derivatives of the polynomials: no training differentiates the nodes twice
+    return reference.double_backward(reference.filter_nodes_flat, cotangents, grads, args, 4)
+
+
+_nodes_op = differentiable_op(
+    Triple(
+        name="filter_nodes",
+        schema=f"Tensor w1, Tensor b1, Tensor w2, Tensor b2, Tensor distance, {_SHAPE_SCHEMA}",
+        n_diff=4,
+        n_out=1,
+        forward=_nodes_forward,
+        fake=_nodes_empty,
+        backward=_nodes_backward,
+        double_backward=_nodes_double_backward,
+    )
+)
+
+
+def filter_nodes(weights: tuple[Tensor, Tensor, Tensor, Tensor], distance: Tensor, shape: FilterShape) -> Tensor:
+    """W(d), W'(d), W''(d) of a filter network at n distances: [3, n, F].
+
+    weights as in `cfconv`, float32 or float64; distance [n] float64, A, constants. Differentiable to second order in
+    the weights.
+    """
+    if not torch.compiler.is_compiling():
+        require("filter_nodes", "distance", distance, (None,), torch.float64)
+        _require_weights("filter_nodes", weights, weights[0].shape[0], shape, weights[0].dtype)
+    return _nodes_op(*weights, distance, *_flat(shape))

@@ -124,6 +124,26 @@ def test_cfconv_passes_gradcheck_and_gradgradcheck(make, extra):
     assert torch.autograd.gradgradcheck(fn, inputs, eps=1e-6, atol=1e-5)
 
 
+@pytest.mark.parametrize("cutoff", ["cosine", "mollifier", "smooth", "none"])
+@pytest.mark.parametrize("activation, last", [("ssp", "identity"), ("silu", "ssp"), ("tanh", "silu")])
+def test_filter_nodes_equal_twin(cutoff, activation, last):
+    s = shape(cutoff, activation, last)
+    d = torch.linspace(0.1, CUTOFF - 1e-9, 70, dtype=torch.float64)
+    ours, twin = (lambda *w, fn=fn: fn(w, d, s) for fn in (ops.filter_nodes, reference.filter_nodes))
+    assert_equals_twin(ours, twin, weights(6))
+
+
+def test_filter_nodes_do_not_depend_on_the_thread_count(monkeypatch):
+    import sys
+
+    d, w = torch.linspace(0, 2.9, 100, dtype=torch.float64), weights(8)
+    results = []
+    for n in (1, 3):
+        monkeypatch.setattr(sys.modules["pyff.ops.cfconv"], "_nodes_threads", lambda distance, n=n: n)
+        results.append(_flat(derivatives(lambda *w: ops.filter_nodes(w, d, shape()), w)))
+    assert all(error(a, b) < 1e-13 for a, b in zip(*results))
+
+
 def test_cfconv_table_is_continuous_at_its_nodes():
     """A table made from a smooth filter joins with value, slope and curvature."""
     from pyff.nn.filter_table import FilterTable

@@ -5,13 +5,22 @@ They are what the kernels are tested against, and what to read to understand an 
 
 from __future__ import annotations
 
-from pyff.ops.reference.cfconv import cfconv, cfconv_flat, cfconv_table
+from pyff.ops.reference.cfconv import cfconv, cfconv_flat, cfconv_table, filter_nodes, filter_nodes_flat
 from pyff.ops.reference.derivatives import double_backward
 from pyff.ops.reference.geometry import edge_geometry
 from pyff.ops.reference.neighbor_list import neighbor_list
 from pyff.ops.reference.pointwise import bias_activation, cutoff_function, gaussian_basis
 
 __all__ = [
-    "bias_activation", "cfconv", "cfconv_flat", "cfconv_table", "cutoff_function", "double_backward", "edge_geometry",
-    "gaussian_basis", "neighbor_list",
-]  # fmt: skip
+    "bias_activation",
+    "cfconv",
+    "cfconv_flat",
+    "cfconv_table",
+    "cutoff_function",
+    "double_backward",
+    "edge_geometry",
+    "filter_nodes",
+    "filter_nodes_flat",
+    "gaussian_basis",
+    "neighbor_list",
+]

@@ -4,7 +4,7 @@ import torch
 
 from pyff.ops.reference.pointwise import activate, cutoff_function, gaussian_basis
 
-__all__ = ["cfconv", "cfconv_flat", "cfconv_table"]
+__all__ = ["cfconv", "cfconv_flat", "cfconv_table", "filter_nodes", "filter_nodes_flat"]
 
 
 def _convolve(h, filters, idx_i, idx_j):
@@ -30,14 +30,43 @@ def cfconv(h, distance, weights, row_ptr, idx_i, idx_j, edge_rev, shape):
     return _convolve(h, filters * cutoff_function(distance, shape.cutoff, dtype=h.dtype)[:, None], idx_i, idx_j)
 
 
+def filter_nodes(weights, distance, shape):
+    """Twin of pyff.ops.filter_nodes."""
+    w1, b1, w2, b2 = weights
+
+    def filters(d):
+        g = gaussian_basis(d, shape.basis, dtype=w1.dtype)
+        w = activate(activate(g @ w1.T + b1, shape.activation) @ w2.T + b2, shape.last_activation)
+        return w * cutoff_function(d, shape.cutoff, dtype=w1.dtype)[:, None]
+
+    with torch.enable_grad():
+        d = distance.detach().requires_grad_()
+        value = filters(d)
+        slope = _along(value, d)
+        return torch.stack([value, slope, _along(slope, d)])
+
+
+def _along(y, d):
+    """dy[n, f] / dd[n], each row depending on its own distance: reverse mode twice makes forward mode."""
+    v = torch.zeros_like(y, requires_grad=True)
+    pulled = torch.autograd.grad(y, d, v, create_graph=True)[0]
+    return torch.autograd.grad(pulled.sum(), v, create_graph=True)[0]
+
+
 def cfconv_flat(h, distance, w1, b1, w2, b2, row_ptr, idx_i, idx_j, edge_rev, *shape):
     """cfconv with the arguments of the registered op."""
+    return cfconv(h, distance, (w1, b1, w2, b2), row_ptr, idx_i, idx_j, edge_rev, _shape(*shape))
+
+
+def filter_nodes_flat(w1, b1, w2, b2, distance, *shape):
+    """filter_nodes with the arguments of the registered op."""
+    return filter_nodes((w1, b1, w2, b2), distance, _shape(*shape))
+
+
+def _shape(start, spacing, gamma, size, kind, radius, onset, activation, last):
     from pyff.ops.cfconv import FilterShape
     from pyff.ops.radial import CUTOFFS, Cutoff, GaussianBasis
 
-    start, spacing, gamma, size, kind, radius, onset, activation, last = shape
     names = {number: name for name, number in CUTOFFS.items()}
-    filter_shape = FilterShape(
-        GaussianBasis(start, spacing, gamma, size), Cutoff(names[kind], radius, onset), activation, last
-    )
-    return cfconv(h, distance, (w1, b1, w2, b2), row_ptr, idx_i, idx_j, edge_rev, filter_shape)
+    basis, cutoff = GaussianBasis(start, spacing, gamma, size), Cutoff(names[kind], radius, onset)
+    return FilterShape(basis, cutoff, activation, last)

@@ -44,7 +44,7 @@ def _edges(pos: Tensor, cell: Tensor, pbc: Tensor, cutoff: float) -> Tensor:
 
 
 def _shifts(pos: Tensor, cell: Tensor, pbc: Tensor, cutoff: float) -> Tensor:
-    """All lattice translations that can bring two of the atoms within the cutoff: |f_j - f_i + S| <= cutoff / height."""
+    """Lattice translations that can bring two atoms within the cutoff: |f_j - f_i + S| <= cutoff / height."""
     if not pbc.any() or pos.shape[0] == 0:
         return torch.zeros(1, 3, dtype=torch.int64)
     periodic = cell[pbc]  # [p, 3]
