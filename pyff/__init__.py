@@ -23,7 +23,9 @@ _HOME = {  # public name -> module that defines it
     "save": "pyff.models.file",
     "neighbor_list": "pyff.neighbors",
 }
-_SUBMODULES = ("batch", "calculators", "cli", "data", "md", "models", "neighbors", "nn", "ops", "testing", "train", "units")
+_SUBMODULES = (
+    "batch", "calculators", "cli", "data", "md", "models", "neighbors", "nn", "ops", "testing", "train", "units",
+)  # fmt: skip
 
 __all__ = ["Calculator", "GraphBatch", "Needs", "Output", "System", "load", "neighbor_list", "save"]
 
@@ -35,7 +37,7 @@ if find_spec("pyff._core") is None:
     # `python -m pyff` should print the sentence alone, without a traceback
     raise SystemExit(_message) if sys.argv[:1] == ["-m"] else ImportError(_message)
 
-from pyff._core import __version__  # noqa: E402
+from pyff._core import __version__ as __version__  # noqa: E402
 
 
 def __getattr__(name: str):
