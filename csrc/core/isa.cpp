@@ -23,8 +23,7 @@ Isa best_isa() {
 #if defined(PYFF_X86_KERNELS)
   __builtin_cpu_init();  // asks cpuid and the operating system's saved state (XGETBV)
   // what CMakeLists.txt compiles each set with, flag by flag
-  const bool avx2 =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512cd");

@@ -34,7 +34,7 @@ inline void parallel_ranges(int threads, std::int64_t n, Body&& body) {
       threads,
       [](void* opaque, int chunk) {
         auto& c = *static_cast<Context*>(opaque);
-        (*c.body)(chunk, c.n * chunk / c.threads, c.n * (chunk + 1) / c.threads);
+        (*c.body)(chunk, c.n* chunk / c.threads, c.n * (chunk + 1) / c.threads);
       },
       &context);
 }

@@ -19,11 +19,11 @@ struct RuntimeFailure : std::runtime_error {
 
 }  // namespace pyff
 
-#define PYFF_REQUIRE(condition, message)        \
-  do {                                          \
-    if (!(condition)) {                         \
-      std::ostringstream pyff_text;             \
+#define PYFF_REQUIRE(condition, message)         \
+  do {                                           \
+    if (!(condition)) {                          \
+      std::ostringstream pyff_text;              \
       pyff_text << message; /* streamed parts */ \
-      throw ::pyff::Error(pyff_text.str());     \
-    }                                           \
+      throw ::pyff::Error(pyff_text.str());      \
+    }                                            \
   } while (false)

@@ -42,33 +42,33 @@ inline bool near(long double got, long double want, long double tolerance) {
 #define CHECK_STRING_(x) #x
 #define CHECK_STRING(x) CHECK_STRING_(x)
 
-#define TEST(test_name)                                                                                       \
-  static void test_name();                                                                                    \
-  static check::Test test_name##_entry{__FILE__, #test_name, CHECK_STRING(PYFF_ISA), &test_name, nullptr};    \
-  static const bool test_name##_added = check::add(&test_name##_entry);                                       \
+#define TEST(test_name)                                                                                    \
+  static void test_name();                                                                                 \
+  static check::Test test_name##_entry{__FILE__, #test_name, CHECK_STRING(PYFF_ISA), &test_name, nullptr}; \
+  static const bool test_name##_added = check::add(&test_name##_entry);                                    \
   static void test_name()
 
-#define CHECK(condition)                                                  \
-  do {                                                                    \
-    if (!(condition)) check::failed(__FILE__, __LINE__, #condition);      \
+#define CHECK(condition)                                             \
+  do {                                                               \
+    if (!(condition)) check::failed(__FILE__, __LINE__, #condition); \
   } while (false)
 
-#define CHECK_EQUAL(got, want)                                                                           \
-  do {                                                                                                   \
-    const auto check_got = (got);                                                                        \
-    const auto check_want = (want);                                                                      \
-    if (!(check_got == check_want))                                                                      \
-      check::failed(__FILE__, __LINE__,                                                                  \
+#define CHECK_EQUAL(got, want)                                                                            \
+  do {                                                                                                    \
+    const auto check_got = (got);                                                                         \
+    const auto check_want = (want);                                                                       \
+    if (!(check_got == check_want))                                                                       \
+      check::failed(__FILE__, __LINE__,                                                                   \
                     #got " is " + check::text_of(check_got) + ", must be " + check::text_of(check_want)); \
   } while (false)
 
-#define CHECK_NEAR(got, want, tolerance)                                                                  \
-  do {                                                                                                    \
-    const long double check_got = (got), check_want = (want), check_tolerance = (tolerance);              \
-    if (!check::near(check_got, check_want, check_tolerance))                                             \
-      check::failed(__FILE__, __LINE__,                                                                   \
-                    #got " is " + check::text_of(check_got) + ", must be " + check::text_of(check_want) + \
-                        " within " + check::text_of(check_tolerance));                                    \
+#define CHECK_NEAR(got, want, tolerance)                                                                               \
+  do {                                                                                                                 \
+    const long double check_got = (got), check_want = (want), check_tolerance = (tolerance);                           \
+    if (!check::near(check_got, check_want, check_tolerance))                                                          \
+      check::failed(__FILE__, __LINE__,                                                                                \
+                    #got " is " + check::text_of(check_got) + ", must be " + check::text_of(check_want) + " within " + \
+                        check::text_of(check_tolerance));                                                              \
   } while (false)
 
 #define CHECK_THROWS(expression, exception, part)                                                              \

@@ -79,8 +79,9 @@ template <class T>
 void check_cutoff_derivatives() {
   for (CutoffKind kind : kAllKinds) {
     const Cutoff c = cutoff_of(kind);
-    check_derivatives<T>(grid<T>(0.0, 4.99, 997), [&](T d) { return cutoff(c, d); },
-                         [&](long double d) { return cutoff_reference(c, d); });
+    check_derivatives<T>(
+        grid<T>(0.0, 4.99, 997), [&](T d) { return cutoff(c, d); },
+        [&](long double d) { return cutoff_reference(c, d); });
   }
 }
 

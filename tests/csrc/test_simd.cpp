@@ -29,14 +29,14 @@ long double worst_relative_error(double from, double to, int points, F&& f, Want
 
 template <class T>
 long double exp_error(double from, double to) {
-  return worst_relative_error<T>(from, to, 400000, [](Vec<T> x) { return exp_of(x); },
-                                 [](long double x) { return std::exp(x); });
+  return worst_relative_error<T>(
+      from, to, 400000, [](Vec<T> x) { return exp_of(x); }, [](long double x) { return std::exp(x); });
 }
 
 template <class T>
 long double log1p_error(double to) {
-  return worst_relative_error<T>(to * 1e-6, to, 400000, [](Vec<T> x) { return log1p_unit(x); },
-                                 [](long double x) { return std::log1p(x); });
+  return worst_relative_error<T>(
+      to * 1e-6, to, 400000, [](Vec<T> x) { return log1p_unit(x); }, [](long double x) { return std::log1p(x); });
 }
 
 template <class T>
