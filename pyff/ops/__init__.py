@@ -10,6 +10,6 @@ from pyff.ops.radial import Cutoff, GaussianBasis, cutoff_function, gaussian_bas
 from pyff.ops.verlet_list import VerletList, within_cutoff
 
 __all__ = [
-    "Cutoff", "FilterShape", "GaussianBasis", "NeighborList", "VerletList", "bias_activation", "cfconv", "cfconv_table", "cutoff_function",
-    "edge_geometry", "gaussian_basis", "neighbor_list", "within_cutoff",
+    "Cutoff", "FilterShape", "GaussianBasis", "NeighborList", "VerletList", "bias_activation", "cfconv",
+    "cfconv_table", "cutoff_function", "edge_geometry", "gaussian_basis", "neighbor_list", "within_cutoff",
 ]  # fmt: skip
