@@ -107,6 +107,7 @@ struct Sorter {
 
   void count(const Axis (&axes)[3]) {
     std::fill_n(start, n_bins + 1, 0);
+    std::fill_n(home_start, n_bins + 1, 0);
     for (std::int64_t m = 0; m < p.n_particles; ++m) {
       const std::int64_t b =
           (std::int64_t{axes[0].bin_of(m)} * axes[1].bins + axes[1].bin_of(m)) * axes[2].bins + axes[2].bin_of(m);

@@ -15,6 +15,12 @@ namespace {
 
 constexpr double kEps = std::numeric_limits<double>::epsilon();
 
+// Nearest integer for |x| < 2^51, without a call into the mathematics library.
+inline double round_to_integer(double x) {
+  constexpr double magic = 6755399441055744.0;  // 1.5 2^52
+  return (x + magic) - magic;
+}
+
 struct Deformation {
   double f[3][3];  // r' = r F
   bool identity;
@@ -72,7 +78,7 @@ void displacement(const VerletReference& ref, const Deformation& d, const Lattic
   for (int c = 0; c < 3; ++c)
     u[c] = r[c] - (d.identity ? r0[c] : r0[0] * d.f[0][c] + r0[1] * d.f[1][c] + r0[2] * d.f[2][c]);
   for (int k = 0; k < 3; ++k) {
-    const double m = lattice.periodic[k] ? std::nearbyint(dot3(lattice.inverse[k], u)) : 0.0;
+    const double m = lattice.periodic[k] ? round_to_integer(dot3(lattice.inverse[k], u)) : 0.0;
     jump[3 * i + k] = std::fabs(m) < 1e9 ? static_cast<std::int32_t>(m) : 0;
   }
   for (int k = 0; k < 3; ++k)

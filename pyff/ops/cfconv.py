@@ -208,7 +208,8 @@ _SHAPE_SCHEMA = (
 _network_op = differentiable_op(
     Triple(
         name="cfconv",
-        schema=f"Tensor h, Tensor distance, Tensor w1, Tensor b1, Tensor w2, Tensor b2, {_GRAPH_SCHEMA}, {_SHAPE_SCHEMA}",
+        schema="Tensor h, Tensor distance, Tensor w1, Tensor b1, Tensor w2, Tensor b2, "
+        f"{_GRAPH_SCHEMA}, {_SHAPE_SCHEMA}",
         n_diff=_N_NETWORK,
         n_out=1,
         forward=_network_forward,
