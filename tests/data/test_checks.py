@@ -78,5 +78,5 @@ def test_closest_pair_in_skewed_cells_equals_brute_force(seed):
 
 def test_coincident_atoms_across_the_cell_face_are_found():
     pos = np.array([[[0.01, 2, 2], [4.95, 2, 2], [2, 2, 2]]])
-    with pytest.raises(DataError, match="atoms 0 and 1 are 0.060 A apart"):
+    with pytest.raises(DataError, match=r"atoms 0 and 1 are 0.060 A apart"):
         from_arrays([8, 1, 1], pos, [0.0], cell=5 * np.eye(3), units="eV,Angstrom")

@@ -75,13 +75,13 @@ def test_read_extxyz_missing_energy_lists_the_keys_that_exist(tmp_path):
 
 def test_read_extxyz_wrong_key_lists_the_keys_that_exist(tmp_path):
     path = write(tmp_path / "a.xyz", [water(energy=1.0, weight=2)])
-    with pytest.raises(DataError, match="forces_key='f' is in no frame of a.xyz; keys that exist: energy, weight"):
+    with pytest.raises(DataError, match=r"forces_key='f' is in no frame of a.xyz; keys that exist: energy, weight"):
         read(path, units=EV, forces_key="f")
 
 
 def test_read_extxyz_two_different_energies_have_to_be_chosen_between(tmp_path):
     path = write(tmp_path / "a.xyz", [water(energy=1.0, REF_energy=2.0)])
-    with pytest.raises(DataError, match="could be the energy: .*choose one with energy_key"):
+    with pytest.raises(DataError, match=r"could be the energy: .*choose one with energy_key"):
         read(path, units=EV)
     assert float(read(path, units=EV, energy_key="REF_energy")[0].labels["energy"]) == 2.0
 

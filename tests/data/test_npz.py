@@ -89,7 +89,7 @@ def test_read_npz_padding_is_cut_off(tmp_path):
 
 def test_read_npz_missing_positions_lists_the_arrays(tmp_path):
     write(tmp_path / "w.npz", R=None)
-    with pytest.raises(DataError, match="no positions .*arrays that exist: E, F"):
+    with pytest.raises(DataError, match=r"no positions .*arrays that exist: E, F"):
         read(tmp_path / "w.npz")
 
 
