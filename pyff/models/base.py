@@ -198,4 +198,7 @@ def _stress(grad_strain: Tensor, batch: GraphBatch) -> Tensor:
     """(1/V) dE/dstrain, symmetric. NaN for a structure whose cell has no volume."""
     volume = torch.linalg.det(batch.cell).abs()
     symmetric = 0.5 * (grad_strain + grad_strain.transpose(1, 2))
-    return torch.where(volume > 0, 1.0 / volume, torch.nan)[:, None, None] * symmetric
+    closed = volume > 0
+    # both branches stay finite: a NaN factor would poison the gradient of the other structures' stress
+    inverse = 1.0 / torch.where(closed, volume, 1.0)
+    return torch.where(closed[:, None, None], inverse[:, None, None] * symmetric, torch.nan)

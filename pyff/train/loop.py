@@ -138,7 +138,8 @@ class TrainingLoop:
 
     def _step(self, index: np.ndarray) -> None:
         loss, terms = self._loss(index)
-        if not math.isfinite(float(loss)):
+        value = loss.item()
+        if not math.isfinite(value):
             self._fail(index, "loss")
         for p in self.parameters:
             p.grad = None
@@ -146,26 +147,26 @@ class TrainingLoop:
         torch.autograd.backward(loss, inputs=self.parameters)
         grads = [p for p in self.parameters if p.grad is not None]
         norm = torch.nn.utils.clip_grad_norm_(grads, self.config.clip_norm or math.inf)
-        if not math.isfinite(float(norm)):
+        if not math.isfinite(norm.item()):
             self._fail(index, "gradient of the loss")
         lr = self.schedule.lr(self.state.step, self._done())
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
         self.ema.update()
-        self._count(index, loss, terms)
+        self._count(len(index), value, terms)
 
     def _loss(self, index: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
         graph, labels = self.train_store.batch(index)
         return self.loss(self.model(graph, self.loss.want), labels)
 
-    def _count(self, index: np.ndarray, loss: Tensor, terms: dict[str, Tensor]) -> None:
+    def _count(self, n_frames: int, loss: float, terms: dict[str, Tensor]) -> None:
         s = self.state
         s.step += 1
-        s.position += len(index)
+        s.position += n_frames
         s.batches += 1
-        for name, value in (("loss", loss), *((f"{k}_loss", v) for k, v in terms.items())):
-            s.sums[name] = s.sums.get(name, 0.0) + float(value)
+        for name, value in (("loss", loss), *((f"{k}_loss", v.item()) for k, v in terms.items())):
+            s.sums[name] = s.sums.get(name, 0.0) + value
 
     def _fail(self, index: np.ndarray, what: str) -> None:
         """Name the frames whose own loss or gradient is not finite. No step was made with them."""
