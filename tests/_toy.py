@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from pyff.models import EnergyModel, register
+from pyff.models.base import AtomOutputs
 
 
 class ToyConfig(BaseModel):
@@ -30,13 +31,13 @@ class ToyModel(EnergyModel):
         self.depth = nn.Parameter(depth)
         self.bond = nn.Parameter(torch.tensor(1.6))
 
-    def atomic_energy(self, batch, vec, distance):
+    def atom_outputs(self, batch, vec, distance):
         d = distance.to(self.depth.dtype)
         a, x = self.config.steepness, d / self.config.cutoff
         depth = self.depth[batch.Z[batch.idx_i]] * self.depth[batch.Z[batch.idx_j]]
         morse = (1 - torch.exp(-a * (d - self.bond))).square() - 1
         pair = 0.5 * depth * morse * (1 - x * x).clamp(min=0) ** 3
-        return torch.zeros(batch.n_atoms, dtype=d.dtype).index_add(0, batch.idx_i, pair)
+        return AtomOutputs(torch.zeros(batch.n_atoms, dtype=d.dtype).index_add(0, batch.idx_i, pair))
 
 
 def toy_model(**config) -> ToyModel:

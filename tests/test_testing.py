@@ -5,6 +5,7 @@ import pytest
 import torch
 from _toy import ToyConfig, ToyModel, toy_model
 
+from pyff.models.base import AtomOutputs
 from pyff.testing import check_cutoff, check_potential
 
 
@@ -21,8 +22,8 @@ class Broken(ToyModel):
 
     fault = ""
 
-    def atomic_energy(self, batch, vec, distance):
-        energy = super().atomic_energy(batch, vec, distance)
+    def atom_outputs(self, batch, vec, distance):
+        energy = super().atom_outputs(batch, vec, distance).energy
         if self.fault == "direction":
             energy = energy.index_add(0, batch.idx_i, 1e-3 * vec[:, 0] ** 2)
         if self.fault == "order":
@@ -39,7 +40,7 @@ class Broken(ToyModel):
             energy = energy.index_add(0, batch.idx_i, 1e-3 * distance.detach())
         if self.fault == "mutation":
             batch.charge.add_(1.0)
-        return energy
+        return AtomOutputs(energy)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,7 @@ __all__ = ["Calculator"]
 
 MIN_DISTANCE = 0.2  # A; no chemistry happens below, but overlapping atoms of a broken input do
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-# what one model call for a property returns along, because it costs nothing more
-_WANT = {"stress": ("energy", "atom_energy", "forces", "stress"), "forces": ("energy", "atom_energy", "forces")}
+_ARRAYS = {"energies": "atom_energy", "forces": "forces", "charges": "charges"}  # ASE's name -> name in Output
 
 
 class Calculator(AseCalculator):
@@ -37,7 +36,8 @@ class Calculator(AseCalculator):
         atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
 
     energy, free_energy in eV; energies [N] in eV, their sum is the energy; forces [N,3] in eV/A; stress [6] in
-    eV/A^3, order xx yy zz yz xz xy, tension positive, divided by the volume of the cell also for slabs (as ASE does).
+    eV/A^3, order xx yy zz yz xz xy, tension positive, divided by the volume of the cell also for slabs (as ASE does);
+    charges [N] in e and dipole [3] in e A where the model has them.
 
     Args:
         model: path of a model file, or a model. A model passed in is never changed.
@@ -54,7 +54,7 @@ class Calculator(AseCalculator):
         RuntimeError: the model returned a number that is not finite.
     """
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012  ASE's name
+    implemented_properties = ("energy", "free_energy", "energies", "forces", "stress")
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class Calculator(AseCalculator):
         self.model_name = Path(model).name if is_path else type(model).__name__
         loaded = load(model) if is_path else model
         self.model = _placed(loaded, torch.device(device), _DTYPES.get(dtype, loaded.dtype), private=is_path)
+        self.implemented_properties = _offered(self.model, self.model_name)
         self.device = torch.device(device)
         self.info: dict[str, Any] = {}
         self._graphs = GraphBuilder(self.model.needs, self.device, skin)
@@ -114,12 +115,12 @@ class Calculator(AseCalculator):
         system = from_ase(atoms)
         batch = self._graphs(system)
         _require_apart(batch, system)
-        asked = next((name for name in ("stress", "forces") if name in properties), None)
         with torch.no_grad():
-            output = self.model(batch, want=_WANT.get(asked, ("energy", "atom_energy")))
+            output = self.model(batch, want=_want(properties))
         self.info = {
             "model": self.model_name,
             "path": "learning",
+            "filters": getattr(self.model, "filters", None),
             "dtype": self.dtype,
             "device": str(self.device),
             "n_atoms": batch.n_atoms,
@@ -149,6 +150,22 @@ def _placed(model: EnergyModel, device: torch.device, dtype: torch.dtype, *, pri
     if there:
         return model
     return (model if private else copy.deepcopy(model)).to(device=device, dtype=dtype).eval()
+
+
+def _offered(model: EnergyModel, name: str) -> list[str]:
+    """ASE's names of what the model can compute."""
+    offers = model.offers
+    if "energy" not in offers:
+        raise ValueError(f"{name} predicts {', '.join(sorted(offers))}, not an energy; a calculator needs an energy")
+    return ["energy", "free_energy", "energies", *(n for n in ("forces", "stress", "charges", "dipole") if n in offers)]
+
+
+def _want(properties) -> list[str]:
+    """Names for the model: what was asked, and what costs nothing more (energies always, forces with stress)."""
+    want = ["energy", "atom_energy", *(name for name in ("charges", "dipole") if name in properties)]
+    if "stress" in properties:
+        return [*want, "forces", "stress"]
+    return [*want, "forces"] if "forces" in properties else want
 
 
 def _state(atoms: Atoms) -> dict[str, Any]:
@@ -194,13 +211,13 @@ def _require_apart(batch: GraphBatch, system: System) -> None:
 
 def _results(output: Output) -> dict[str, Any]:
     energy = float(output.energy)
-    results = {
-        "energy": energy,
-        "free_energy": energy,
-        "energies": output.atom_energy.double().cpu().numpy().copy(),
-    }
-    if output.forces is not None:
-        results["forces"] = output.forces.double().cpu().numpy().copy()
+    results: dict[str, Any] = {"energy": energy, "free_energy": energy}
+    for name, source in _ARRAYS.items():
+        value = getattr(output, source)
+        if value is not None:
+            results[name] = value.double().cpu().numpy().copy()
+    if output.dipole is not None:
+        results["dipole"] = output.dipole[0].double().cpu().numpy().copy()
     if output.stress is not None:
         results["stress"] = full_3x3_to_voigt_6_stress(output.stress[0].double().cpu().numpy())
     for name, value in results.items():

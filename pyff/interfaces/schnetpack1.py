@@ -8,16 +8,21 @@ Source of the layout: SchNetPack v1.0.1, `representation/schnet.py`, `nn/cfconv.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyff.errors import PyffError
 from pyff.interfaces.pickle_machine import Record
 from pyff.interfaces.torch_file import StoredTensor, read_torch_file
+from pyff.units import ENERGY, LENGTH, parse_energy_unit, parse_length_unit
 
-__all__ = ["ConversionError", "Interaction", "SchNetPack1", "read_schnetpack1"]
+if TYPE_CHECKING:
+    from pyff.models.schnet import SchNet
+
+__all__ = ["ConversionError", "Interaction", "SchNetPack1", "read_schnetpack1", "to_pyff"]
 
 CUTOFFS = {"HardCutoff": "none", "CosineCutoff": "cosine", "MollifierCutoff": "mollifier"}
 
@@ -97,6 +102,97 @@ def read_schnetpack1(path: str | os.PathLike) -> SchNetPack1:
         aggregation=_aggregation(_child(conv, "agg")),
         **_head(head),
     )
+
+
+def to_pyff(
+    source: SchNetPack1,
+    elements: Iterable[int],
+    *,
+    energy_unit: str,
+    length_unit: str,
+    cutoff_function: str | None = None,
+) -> SchNet:
+    """The same function as a pyff SchNet, in eV and A.
+
+    The per-atom mean and the atomic references become reference energies in float64; the standard deviation becomes
+    the output scale; the weights stay as they are. Gaussians scale with the cutoff, so a model in Bohr is exact too.
+
+    Args:
+        elements: atomic numbers the model was trained on; SchNetPack 1 files do not record them.
+        energy_unit, length_unit: units the model was trained in; the files do not record them either.
+        cutoff_function: None keeps the file's own; else "none", "cosine" or "mollifier" (another function!).
+
+    Raises:
+        ConversionError: a shape or option that pyff's SchNet does not have.
+        PyffError: an unknown unit.
+    """
+    import torch
+
+    from pyff.models.schnet import SchNet, SchNetConfig
+
+    per_energy, per_length = ENERGY[parse_energy_unit(energy_unit)], LENGTH[parse_length_unit(length_unit)]
+    _require_convertible(source)
+    config = SchNetConfig(
+        n_features=source.embedding.shape[1],
+        n_interactions=len(source.interactions),
+        n_rbf=len(source.centers),
+        cutoff=source.cutoff * per_length,
+        cutoff_function=cutoff_function or source.cutoff_function,
+        aggregation=source.aggregation,
+        shared_interactions=source.shared,
+        output_scale=source.stddev * per_energy,
+    )
+    elements = sorted(set(elements))
+    model = SchNet(config, elements, {z: _reference(source, z) * per_energy for z in elements})
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in _state(source, model).items()})
+    model.info = {"origin": "SchNetPack 1", "property": source.property}
+    return model.eval()
+
+
+def _reference(source: SchNetPack1, Z: int) -> float:
+    if source.atomref is None:
+        return source.mean
+    if len(source.atomref) <= Z:
+        raise ConversionError(f"the file's atomic references end at Z = {len(source.atomref) - 1}; asked for {Z}")
+    return source.mean + float(source.atomref[Z])
+
+
+def _require_convertible(source: SchNetPack1) -> None:
+    n, features = len(source.centers), source.embedding.shape[1]
+    grid = np.linspace(0.0, source.cutoff, n)
+    spacing = source.cutoff / max(1, n - 1)
+    single = 4e-7 * source.cutoff  # the file's numbers are float32
+    if np.abs(source.centers - grid).max() > single or np.abs(source.widths - spacing).max() > single:
+        raise ConversionError("the Gaussians must sit on a regular grid from 0 to the cutoff, one spacing wide")
+    if source.pooling != "sum":
+        raise ConversionError("the output must be a sum over atoms, as an energy is; this model takes their mean")
+    shapes = [w.shape for w, _ in source.readout]
+    if shapes != [(max(1, features // 2), features), (1, max(1, features // 2))]:
+        raise ConversionError(f"the readout must be F -> F/2 -> 1 with F = {features}; this model has {shapes}")
+    if source.interactions[0].in2f.shape != (features, features):
+        raise ConversionError("the numbers of filters and of features must be equal")
+
+
+def _state(source: SchNetPack1, model: SchNet) -> dict[str, np.ndarray]:
+    """The weights by the names of pyff's SchNet."""
+    embedding = np.zeros(tuple(model.embedding.weight.shape), np.float32)
+    embedding[: len(source.embedding)] = source.embedding[: len(embedding)]
+    (w1, b1), (w2, b2) = source.readout
+    state = {"embedding.weight": embedding, "readout.w1": w1, "readout.b1": b1, "readout.w2": w2, "readout.b2": b2}
+    for k, block in enumerate(source.interactions[:1] if source.shared else source.interactions):
+        names = {
+            "w_in": block.in2f,
+            "filter_w1": block.W1,
+            "filter_b1": block.b1,
+            "filter_w2": block.W2,
+            "filter_b2": block.b2,
+            "w_a": block.f2out[0],
+            "b_a": block.f2out[1],
+            "w_b": block.dense[0],
+            "b_b": block.dense[1],
+        }
+        state |= {f"interactions.{k}.{name}": value for name, value in names.items()}
+    return state
 
 
 def _output(root: Record) -> Record:
