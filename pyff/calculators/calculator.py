@@ -15,7 +15,7 @@ from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from pyff.batch import GraphBatch, Output, System
-from pyff.calculators.graph import GraphBuilder
+from pyff.data.collate import collate
 from pyff.data.from_ase import from_ase, total_charge, unpaired_electrons
 from pyff.models.file import load
 
@@ -43,7 +43,6 @@ class Calculator(AseCalculator):
         model: path of a model file, or a model. A model passed in is never changed.
         device: "cpu", "cuda", "cuda:1", ...
         dtype: "float32" or "float64"; None keeps the model's own precision.
-        skin: A, extra range of the neighbor list, which is rebuilt only after an atom moved by half of it.
 
     Attributes:
         info: how the last results came about: model, path, dtype, device, number of atoms and of edges.
@@ -61,8 +60,6 @@ class Calculator(AseCalculator):
         model: str | os.PathLike | EnergyModel,
         device: str = "cpu",
         dtype: str | None = None,
-        *,
-        skin: float = 0.5,
     ) -> None:
         super().__init__()
         if dtype is not None and dtype not in _DTYPES:
@@ -74,7 +71,6 @@ class Calculator(AseCalculator):
         self.implemented_properties = _offered(self.model, self.model_name)
         self.device = torch.device(device)
         self.info: dict[str, Any] = {}
-        self._graphs = GraphBuilder(self.model.needs, self.device, skin)
 
     @property
     def dtype(self) -> str:
@@ -113,7 +109,8 @@ class Calculator(AseCalculator):
             bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
             raise ValueError(f"positions must be finite; received NaN or infinity for atoms {_some(bad)}")
         system = from_ase(atoms)
-        batch = self._graphs(system)
+        # a new list every time: finding the pairs costs less than sorting out those of an old list that still count
+        batch = collate([system], self.model.needs, self.device)
         _require_apart(batch, system)
         with torch.no_grad():
             output = self.model(batch, want=_want(properties))
@@ -132,16 +129,6 @@ class Calculator(AseCalculator):
         pbc = "".join("FT"[bool(p)] for p in atoms.pbc)
         formula = atoms.get_chemical_formula() if len(atoms) else "no atoms"
         return f"{formula}, {len(atoms)} atoms, pbc {pbc}, model {self.model_name}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        # neighbor lists are scratch: a copy or a pickle starts without
-        return {**self.__dict__, "_graphs": self._graphs.fresh()}
-
-    def __deepcopy__(self, memo: dict) -> Calculator:
-        new = type(self).__new__(type(self))
-        memo[id(self)] = new
-        new.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__getstate__().items()})
-        return new
 
 
 def _placed(model: EnergyModel, device: torch.device, dtype: torch.dtype, *, private: bool) -> EnergyModel:
