@@ -146,6 +146,7 @@ class SchNet(EnergyModel):
     """
 
     architecture = "schnet"
+    Config = SchNetConfig
 
     def __init__(self, config: SchNetConfig | None = None, elements=(1, 6, 7, 8), reference_energy=None) -> None:
         config = config or SchNetConfig()

@@ -1,0 +1,229 @@
+"""The ASE calculator."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator as AseCalculator
+from ase.calculators.calculator import PropertyNotImplementedError, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from pyff.batch import GraphBatch, Output, System
+from pyff.data.collate import collate
+from pyff.data.from_ase import from_ase, total_charge, unpaired_electrons
+from pyff.models.file import load
+
+if TYPE_CHECKING:
+    from pyff.models.base import EnergyModel
+
+__all__ = ["Calculator"]
+
+MIN_DISTANCE = 0.2  # A; no chemistry happens below, but overlapping atoms of a broken input do
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_ARRAYS = {"energies": "atom_energy", "forces": "forces", "charges": "charges"}  # ASE's name -> name in Output
+
+
+class Calculator(AseCalculator):
+    """A pyff model as an ASE calculator, for any number of different structures.
+
+        atoms.calc = pyff.Calculator("model.safetensors")
+        atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+
+    energy, free_energy in eV; energies [N] in eV, their sum is the energy; forces [N,3] in eV/A; stress [6] in
+    eV/A^3, order xx yy zz yz xz xy, tension positive, divided by the volume of the cell also for slabs (as ASE does);
+    charges [N] in e and dipole [3] in e A where the model has them.
+
+    Args:
+        model: path of a model file, or a model. A model passed in is never changed.
+        device: "cpu", "cuda", "cuda:1", ...
+        dtype: "float32" or "float64"; None keeps the model's own precision.
+
+    Attributes:
+        info: how the last results came about: model, path, dtype, device, number of atoms and of edges.
+
+    Raises (when a property is asked for):
+        ValueError: not a number among the positions, an element the model was not trained on, atoms closer than 0.2 A.
+        PropertyNotImplementedError: stress of a structure without periodic axes or without volume.
+        RuntimeError: the model returned a number that is not finite.
+    """
+
+    implemented_properties = ("energy", "free_energy", "energies", "forces", "stress")
+
+    def __init__(
+        self,
+        model: str | os.PathLike | EnergyModel,
+        device: str = "cpu",
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__()
+        if dtype is not None and dtype not in _DTYPES:
+            raise ValueError(f"dtype must be float32, float64 or None; received {dtype!r}")
+        is_path = isinstance(model, (str, os.PathLike))
+        self.model_name = Path(model).name if is_path else type(model).__name__
+        loaded = load(model) if is_path else model
+        self.model = _placed(loaded, torch.device(device), _DTYPES.get(dtype, loaded.dtype), private=is_path)
+        self.implemented_properties = _offered(self.model, self.model_name)
+        self.device = torch.device(device)
+        self.info: dict[str, Any] = {}
+
+    @property
+    def dtype(self) -> str:
+        """Precision of the network; positions, distances and sums are float64 in any case."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
+        """Names of what changed since the last calculation, charge and spin included. Any bit counts as a change."""
+        if self.atoms is None:
+            return list(all_changes)
+        old, new = _state(self.atoms), _state(atoms)
+        return [name for name in new if not np.array_equal(old[name], new[name])]
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
+        """Compute the properties asked for (ASE calls this; use `atoms.get_...`)."""
+        if atoms is not None:
+            self.atoms = atoms.copy()
+        atoms = self.atoms
+        try:
+            results = self._compute(atoms, properties)
+        except PropertyNotImplementedError:
+            raise
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise _with_context(error, self._context(atoms)) from error
+        for value in results.values():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)  # ASE hands out copies; this protects the cache from calc.results[...]
+        self.results.update(results)
+
+    def _compute(self, atoms: Atoms, properties) -> dict[str, Any]:
+        if "stress" in properties:
+            _require_volume(atoms, self._context(atoms))
+        if not len(atoms):
+            raise ValueError("atoms must hold at least one atom; received none")
+        if not np.isfinite(atoms.positions).all():
+            bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
+            raise ValueError(f"positions must be finite; received NaN or infinity for atoms {_some(bad)}")
+        system = from_ase(atoms)
+        # a new list every time: finding the pairs costs less than sorting out those of an old list that still count
+        batch = collate([system], self.model.needs, self.device)
+        _require_apart(batch, system)
+        with torch.no_grad():
+            output = self.model(batch, want=_want(properties))
+        self.info = {
+            "model": self.model_name,
+            "path": "learning",
+            "filters": getattr(self.model, "filters", None),
+            "dtype": self.dtype,
+            "device": str(self.device),
+            "n_atoms": batch.n_atoms,
+            "n_edges": batch.n_edges,
+        }
+        return _results(output)
+
+    def _context(self, atoms: Atoms) -> str:
+        pbc = "".join("FT"[bool(p)] for p in atoms.pbc)
+        formula = atoms.get_chemical_formula() if len(atoms) else "no atoms"
+        return f"{formula}, {len(atoms)} atoms, pbc {pbc}, model {self.model_name}"
+
+
+def _placed(model: EnergyModel, device: torch.device, dtype: torch.dtype, *, private: bool) -> EnergyModel:
+    """The model on a device, in a precision, in eval mode: itself if it is already so, else a copy."""
+    there = next(model.parameters()).device == device and model.dtype == dtype and not model.training
+    if there:
+        return model
+    return (model if private else copy.deepcopy(model)).to(device=device, dtype=dtype).eval()
+
+
+def _offered(model: EnergyModel, name: str) -> list[str]:
+    """ASE's names of what the model can compute."""
+    offers = model.offers
+    if "energy" not in offers:
+        raise ValueError(f"{name} predicts {', '.join(sorted(offers))}, not an energy; a calculator needs an energy")
+    return ["energy", "free_energy", "energies", *(n for n in ("forces", "stress", "charges", "dipole") if n in offers)]
+
+
+def _want(properties) -> list[str]:
+    """Names for the model: what was asked, and what costs nothing more (energies always, forces with stress)."""
+    want = ["energy", "atom_energy", *(name for name in ("charges", "dipole") if name in properties)]
+    if "stress" in properties:
+        return [*want, "forces", "stress"]
+    return [*want, "forces"] if "forces" in properties else want
+
+
+def _state(atoms: Atoms) -> dict[str, Any]:
+    """Everything a model may read, by ASE's names of changes."""
+    return {
+        "positions": atoms.positions,
+        "numbers": atoms.numbers,
+        "cell": atoms.cell.array,
+        "pbc": atoms.pbc,
+        "initial_charges": total_charge(atoms),
+        "initial_magmoms": unpaired_electrons(atoms),
+    }
+
+
+def _require_volume(atoms: Atoms, context: str) -> None:
+    if not atoms.pbc.any():
+        raise PropertyNotImplementedError(f"stress needs a periodic structure; this one is open ({context})")
+    if atoms.cell.rank < 3:
+        raise PropertyNotImplementedError(
+            f"stress needs a cell with a volume; give the open axes of this one a length too ({context})"
+        )
+
+
+def _require_apart(batch: GraphBatch, system: System) -> None:
+    """Raise ValueError naming the pair if two atoms (or an atom and an image) are closer than MIN_DISTANCE."""
+    if not batch.n_edges:
+        return
+    shift = torch.einsum("ea,eab->eb", batch.shift.to(batch.cell.dtype), batch.cell[batch.batch[batch.idx_i]])
+    squared = (batch.pos[batch.idx_j] - batch.pos[batch.idx_i] + shift).square().sum(1)
+    smallest, edge = squared.min(0)
+    if float(smallest) >= MIN_DISTANCE**2:
+        return
+    from ase.data import chemical_symbols
+
+    i, j = int(batch.idx_i[edge]), int(batch.idx_j[edge])
+    label = lambda k: f"{chemical_symbols[system.Z[k]]}{k}"  # noqa: E731
+    other = label(j) if i != j else "its own periodic image"
+    raise ValueError(
+        f"atoms must be at least {MIN_DISTANCE} A apart; {label(i)} and {other} are {float(smallest) ** 0.5:.3g} A "
+        "apart. Look for duplicated atoms, a wrong length unit or a cell that is too small."
+    )
+
+
+def _results(output: Output) -> dict[str, Any]:
+    energy = float(output.energy)
+    results: dict[str, Any] = {"energy": energy, "free_energy": energy}
+    for name, source in _ARRAYS.items():
+        value = getattr(output, source)
+        if value is not None:
+            results[name] = value.double().cpu().numpy().copy()
+    if output.dipole is not None:
+        results["dipole"] = output.dipole[0].double().cpu().numpy().copy()
+    if output.stress is not None:
+        results["stress"] = full_3x3_to_voigt_6_stress(output.stress[0].double().cpu().numpy())
+    for name, value in results.items():
+        if not np.isfinite(value).all():
+            raise RuntimeError(
+                f"the model returned {name} that are not finite: the structure is far from anything it was trained on"
+            )
+    return results
+
+
+def _some(indices: np.ndarray, limit: int = 5) -> str:
+    text = ", ".join(str(k) for k in indices[:limit])
+    return text if len(indices) <= limit else f"{text}, ... ({len(indices)} in all)"
+
+
+def _with_context(error: Exception, context: str) -> Exception:
+    """The same kind of error, its sentence followed by what was being computed."""
+    kind = next(k for k in (type(error), ValueError, TypeError, RuntimeError) if isinstance(error, k))
+    try:
+        return kind(f"{error} [{context}]")
+    except TypeError:  # an exception class with a constructor of its own
+        return RuntimeError(f"{error} [{context}]")

@@ -1,0 +1,54 @@
+"""Reading a starting structure, with the format named by the file's ending."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ase import Atoms
+
+from pyff.errors import DataError
+
+__all__ = ["FORMATS", "read_structure"]
+
+# ASE's own guessing also tries formats that unpickle; these do not
+FORMATS = {
+    ".xyz": "extxyz",
+    ".extxyz": "extxyz",
+    ".cif": "cif",
+    ".pdb": "proteindatabank",
+    ".vasp": "vasp",
+    ".poscar": "vasp",
+    ".gen": "gen",
+    ".mol": "mol",
+    ".sdf": "sdf",
+    ".traj": "traj",
+}
+_BARE_NAMES = {"poscar": "vasp", "contcar": "vasp"}
+
+
+def read_structure(path: str | os.PathLike, index: int = -1) -> Atoms:
+    """One structure of a file, the last one unless told otherwise, with velocities where the file has them.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: unknown ending, nothing readable, or no structure in the file.
+    """
+    from ase.io import read
+
+    path = Path(path)
+    kind = FORMATS.get(path.suffix.lower()) or _BARE_NAMES.get(path.name.lower())
+    if kind is None:
+        raise DataError(
+            f"{path}: the ending must be one of {', '.join(FORMATS)}; received {path.suffix or path.name!r}"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        atoms = read(path, index=index, format=kind)
+    except Exception as error:  # ASE's readers raise anything; the user needs the file's name
+        raise DataError(f"{path}: not readable as {kind} ({type(error).__name__}: {error})") from None
+    if not len(atoms):
+        raise DataError(f"{path}: the structure has no atoms")
+    atoms.calc = None
+    return atoms

@@ -1,0 +1,188 @@
+"""One file per model, nothing executable in it: safetensors weights, and a JSON header that says what they are.
+
+The file's metadata has the single key `pyff`. The class is chosen by name from the registry, never by the file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from pyff import __version__
+from pyff._atomic import atomic_write
+from pyff.models.registry import ARCHITECTURES
+from pyff.models.schema import ModelFileError, ModelHeader, first_problem, parse_header
+
+if TYPE_CHECKING:
+    from pyff.models.base import EnergyModel
+
+__all__ = ["ModelFileError", "load", "model_from_header", "model_header", "read_header", "save"]
+
+MAX_HEADER_BYTES = 16 * 2**20  # a header is kilobytes; more is damage or an attack on memory
+_BUILT_IN = {"schnet": "pyff.models.schnet"}  # architecture -> module that registers it
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def save(model: EnergyModel, path: str | os.PathLike) -> None:
+    """Write `model` to `path` (.safetensors) so that `load` returns it bit for bit.
+
+    The file appears under its name only when it is complete; a failed save leaves an older file untouched.
+
+    Raises:
+        ValueError: path does not end in .safetensors, or a weight is not finite.
+        ModelFileError: the model's description does not fit the schema.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"path must end in .safetensors; received {str(path)!r}")
+    from safetensors.torch import save as to_bytes
+
+    header = model_header(model)
+    # copies: safetensors refuses tensors that share memory (tied weights) or are not contiguous
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    _require_finite(tensors, str(path))
+    atomic_write(path, to_bytes(tensors, metadata={"pyff": header.model_dump_json()}))
+
+
+def load(path: str | os.PathLike, device: str | torch.device = "cpu") -> EnergyModel:
+    """Read a model file: weights bit for bit, in eval mode, on `device`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ModelFileError: not a pyff model, truncated, of an unknown architecture, or written by a newer pyff.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load as from_bytes
+
+    name, data = str(path), Path(path).read_bytes()
+    header = parse_header(_metadata(data[:8], lambda size: data[8 : 8 + size], len(data), name), name)
+    try:
+        tensors = from_bytes(data)
+    except SafetensorError as error:
+        raise ModelFileError(f"{name}: damaged or truncated ({error})") from None
+    model = model_from_header(header, name)
+    _fill(model, tensors, name)
+    return model.to(device).eval()
+
+
+def read_header(path: str | os.PathLike) -> ModelHeader:
+    """The description in a model file, without reading its weights."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return parse_header(_metadata(file.read(8), file.read, size, str(path)), str(path))
+
+
+def model_header(model: EnergyModel) -> ModelHeader:
+    """The description that `save` writes for a model."""
+    from ase.data import chemical_symbols
+
+    fields = {
+        "pyff_version": __version__,
+        "architecture": model.architecture,
+        "hyperparameters": model.config.model_dump(mode="json"),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "cutoff": model.config.cutoff,
+        "elements": [chemical_symbols[z] for z in model.elements],
+        "reference_energy": {chemical_symbols[z]: e for z, e in model.reference_energy.items()},
+        "info": model.info,
+        "citations": list(getattr(model, "citations", ())),
+    }
+    if ARCHITECTURES.get(model.architecture) is not type(model):
+        raise ModelFileError(f"model class {type(model).__name__} must be registered with pyff.models.register")
+    try:
+        header = ModelHeader(**fields)
+        json.dumps(header.info, allow_nan=False)
+    except ValidationError as error:
+        raise ModelFileError(f"model cannot be saved: {first_problem(error)}") from None
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"model.info must hold finite JSON values only: {error}") from None
+    return header
+
+
+def model_from_header(header: ModelHeader, path: str = "model file") -> EnergyModel:
+    """An untrained model of the architecture, precision and elements that a header describes."""
+    from ase.data import atomic_numbers
+
+    cls = _architecture(header.architecture, path)
+    try:
+        config = cls.Config.model_validate(header.hyperparameters)
+    except ValidationError as error:
+        raise ModelFileError(f"{path}: hyperparameters.{first_problem(error)}") from None
+    if config.cutoff != header.cutoff:
+        raise ModelFileError(f"{path}: cutoff {header.cutoff} and hyperparameters.cutoff {config.cutoff} must agree")
+    reference = {atomic_numbers[s]: e for s, e in header.reference_energy.items()}
+    model = cls(config, [atomic_numbers[s] for s in header.elements], reference)
+    model.info = dict(header.info)
+    return model.to(_DTYPES[header.dtype])
+
+
+def _architecture(name: str, path: str) -> type:
+    if name in _BUILT_IN and name not in ARCHITECTURES:
+        importlib.import_module(_BUILT_IN[name])
+    if name not in ARCHITECTURES:
+        known = ", ".join(sorted({*_BUILT_IN, *ARCHITECTURES}))
+        raise ModelFileError(f"{path}: architecture must be one of {known}; received {name!r}")
+    return ARCHITECTURES[name]
+
+
+def _metadata(prefix: bytes, read, file_size: int, path: str) -> Any:
+    """The decoded `pyff` entry of a safetensors header; read(n) returns the n bytes after the 8-byte prefix."""
+    size = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else None
+    if size is None or not 2 <= size <= MAX_HEADER_BYTES:
+        raise ModelFileError(f"{path}: not a safetensors file (pyff models end in .safetensors)")
+    if 8 + size > file_size:
+        raise ModelFileError(f"{path}: truncated; the header alone needs {8 + size} bytes, the file has {file_size}")
+    header = _decode(read(size), path)
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("pyff"), str):
+        raise ModelFileError(f"{path}: a safetensors file, but not a pyff model (its metadata has no entry `pyff`)")
+    return _decode(metadata["pyff"], path)
+
+
+def _decode(text: bytes | str, path: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise ModelFileError(f"{path}: the header is not valid JSON ({error})") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict:
+    # with a name twice, this parser and that of safetensors could read two different models
+    keys = dict(pairs)
+    if len(keys) != len(pairs):
+        raise ValueError("a name appears twice")
+    return keys
+
+
+def _no_constant(text: str):
+    raise ValueError(f"{text} is not JSON")
+
+
+def _fill(model: EnergyModel, tensors: dict[str, Tensor], path: str) -> None:
+    """Copy the tensors into the model after checking that names, shapes and dtypes are the model's own."""
+    own = model.state_dict()
+    missing, unexpected = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
+    if missing or unexpected:
+        raise ModelFileError(f"{path}: weights must be those of the model; missing {missing}, unexpected {unexpected}")
+    for name, value in tensors.items():
+        if value.shape != own[name].shape or value.dtype != own[name].dtype:
+            raise ModelFileError(
+                f"{path}: {name} must be {own[name].dtype} {tuple(own[name].shape)}; "
+                f"received {value.dtype} {tuple(value.shape)}"
+            )
+    _require_finite(tensors, path)
+    model.load_state_dict(tensors)
+
+
+def _require_finite(tensors: dict[str, Tensor], path: str) -> None:
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ModelFileError(f"{path}: weight {name} must be finite; received NaN or infinity")
