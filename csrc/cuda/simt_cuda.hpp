@@ -52,6 +52,9 @@ PYFF_DEVICE unsigned long long atomic_min(unsigned long long* at, unsigned long 
 PYFF_DEVICE unsigned long long atomic_max(unsigned long long* at, unsigned long long value) {
   return atomicMax(at, value);
 }
+PYFF_DEVICE unsigned long long atomic_add(unsigned long long* at, unsigned long long value) {
+  return atomicAdd(at, value);
+}
 PYFF_DEVICE float atomic_add(float* at, float value) { return atomicAdd(at, value); }
 PYFF_DEVICE double atomic_add(double* at, double value) { return atomicAdd(at, value); }
 
