@@ -14,6 +14,7 @@ struct Call {
   simt::Stream stream;
   void* scratch;
   std::int64_t scratch_bytes;
+  int device = 0;  // index of the GPU that the stream and all memory belong to
 };
 
 // Cuts arrays from scratch memory. Without memory it only counts, so one layout serves the query and the call.

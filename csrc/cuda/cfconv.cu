@@ -1,7 +1,5 @@
 #include "cuda/cfconv.hpp"
 
-#include <utility>
-
 #include "cuda/cfconv_network_filter.hpp"
 #include "cuda/cfconv_network_gradient.hpp"
 #include "cuda/cfconv_rows.hpp"

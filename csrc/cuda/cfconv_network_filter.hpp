@@ -12,6 +12,15 @@ namespace pyff::cuda {
 // A block may always ask for this much (compute capability 8.6, 8.9 and 12.0 grant 99 KiB).
 constexpr std::int64_t kSharedBudget = 96 * 1024;
 
+template <class T>
+PYFF_DEVICE_NOINLINE math::Jet<T> activation_of(Activation kind, T x) {
+  return math::activation(kind, x);
+}
+PYFF_DEVICE_NOINLINE math::Jet<double> gaussian_of(const GaussianBasis& basis, int k, double d) {
+  return math::gaussian(basis, k, d);
+}
+PYFF_DEVICE_NOINLINE math::Jet<double> cutoff_of(const Cutoff& cutoff, double d) { return math::cutoff(cutoff, d); }
+
 // Pairs first .. first + count - 1. Each stands for two edges: edge[p] and its reverse.
 struct PairRange {
   const std::int64_t* edge;
@@ -43,13 +52,13 @@ struct NetworkTile {
                           T* c) const {
     for (std::int64_t at = block.thread(); at < kRows * net.basis.size; at += Product::kThreads) {
       const int row = static_cast<int>(at / net.basis.size), k = static_cast<int>(at % net.basis.size);
-      const auto jet = math::gaussian(net.basis, k, distance_of(pairs, tile, row));
+      const auto jet = gaussian_of(net.basis, k, distance_of(pairs, tile, row));
       g.at(0, row, k) = T(jet.v);
       if constexpr (Jets > 1) g.at(1, row, k) = T(jet.d1);
       if constexpr (Jets > 2) g.at(2, row, k) = T(jet.d2);
     }
     for (int row = block.thread(); row < kRows; row += Product::kThreads) {
-      const auto jet = math::cutoff(net.cutoff, distance_of(pairs, tile, row));
+      const auto jet = cutoff_of(net.cutoff, distance_of(pairs, tile, row));
       c[row] = T(jet.v);
       c[kRows + row] = T(jet.d1);
       c[2 * kRows + row] = T(jet.d2);
@@ -63,7 +72,7 @@ struct NetworkTile {
 
   // x becomes act(x + bias) with derivatives by the distance.
   static PYFF_DEVICE void activate(Activation kind, T bias, T (&x)[Jets]) {
-    const auto a = math::activation(kind, x[0] + bias);
+    const auto a = activation_of(kind, x[0] + bias);
     if constexpr (Jets > 2) x[2] = a.d2 * x[1] * x[1] + a.d1 * x[2];
     if constexpr (Jets > 1) x[1] = a.d1 * x[1];
     x[0] = a.v;

@@ -77,7 +77,7 @@ struct NetworkGradientKernel {
 
   PYFF_DEVICE void hidden_layer(const simt::Block& block, const Shared& s) const {
     Product::product(block, s.g, net.first_layer(), s.stage, [&](int row, std::int64_t f, T(&x)[Jets]) {
-      const auto a = math::activation(net.net.activation, x[0] + net.net.b1[f]);
+      const auto a = activation_of(net.net.activation, x[0] + net.net.b1[f]);
       s.hidden.at(0, row, f) = a.v;
       s.slope.at(0, row, f) = a.d1;
       if constexpr (Jets > 1) {
@@ -91,7 +91,7 @@ struct NetworkGradientKernel {
     Product::product(block, s.hidden, net.second_layer(), s.stage, [&](int row, std::int64_t f, T(&x)[Jets]) {
       T bar[Jets] = {};
       if (tile * kRows + row < pairs.count) pair_cotangents(pairs.edge[pairs.first + tile * kRows + row], f, bar);
-      const auto a = math::activation(net.net.last_activation, x[0] + net.net.b2[f]);
+      const auto a = activation_of(net.net.last_activation, x[0] + net.net.b2[f]);
       const T c0 = s.c[row];
       if constexpr (Jets == 1) {
         s.z_bar.at(0, row, f) = c0 * bar[0] * a.d1;
@@ -156,10 +156,14 @@ void network_gradient(const CfconvNetworkParams<T>& p, const PairRange& pairs, T
   });
   const std::int64_t size = network_parameters(p);
   const T* from = partial;
-  for (const auto& [to, n] : {std::pair{p.grad.w1, f * g}, {p.grad.b1, f}, {p.grad.w2, f * f}, {p.grad.b2, f}}) {
+  const auto sum = [&](T* to, std::int64_t n) {
     sum_partials(SumPartials<T>{from, blocks, size, n, to}, stream);
     from += n;
-  }
+  };
+  sum(p.grad.w1, f * g);
+  sum(p.grad.b1, f);
+  sum(p.grad.w2, f * f);
+  sum(p.grad.b2, f);
 }
 
 }  // namespace pyff::cuda

@@ -146,8 +146,11 @@ struct PrepareGrids {
   NeighborWork work;
 
   PYFF_DEVICE void operator()(const simt::Block& block) const {
-    for (std::int64_t b = block.global_thread(); b < p.n_systems; b += block.global_threads())
-      prepare(b, work.grid[b]);
+    for (std::int64_t b = block.global_thread(); b < p.n_systems; b += block.global_threads()) {
+      SystemGrid& grid = work.grid[b];
+      grid.first_bin = p.ptr[b] + b;
+      grid.frame.singular ? one_bin(grid) : prepare(b, grid);
+    }
   }
 
  private:
@@ -166,11 +169,19 @@ struct PrepareGrids {
       grid.bins[c] = fit >= 2 ? (fit < 1e6 ? static_cast<std::int32_t>(fit) : 1000000) : 1;
     }
     limit_bins(n, grid);
-    grid.first_bin = p.ptr[b] + b;
     double images = 1;
     for (int c = 0; c < 3; ++c) images *= set_span(extent[c], far[c], c, grid);
     constexpr double kMostImages = 1e9;
     if (!(images < kMostImages)) simt::atomic_or(work.faults, std::uint32_t{kTooManyImages});
+  }
+
+  // Something harmless for a system that will not be searched.
+  PYFF_DEVICE void one_bin(SystemGrid& grid) const {
+    for (int c = 0; c < 3; ++c) {
+      grid.origin[c] = grid.scale[c] = 0.0;
+      grid.bins[c] = 1;
+      grid.span[c] = 0;
+    }
   }
 
   // No more bins than atoms: a large, empty cell costs nothing.

@@ -38,8 +38,7 @@ struct SearchPairs {
       atom.pos[c] = work.sorted_pos[3 * at + c];
       atom.wrap[c] = work.sorted_wrap[3 * at + c];
     }
-    if (!found && *work.faults == 0) walk(block, atom);
-    if (found) walk(block, atom);
+    if (found || *work.faults == 0) walk(block, atom);
     if (!found && block.lane() == 0) p.row_ptr[atom.n] = atom.out;
   }
 
@@ -100,7 +99,8 @@ struct SearchPairs {
     }
   }
 
-  // Both directions of a pair do the same arithmetic up to signs, so both are found or none.
+  // Both directions of a pair do the same arithmetic up to signs, so both are found or none; and the CPU's list does
+  // the same (this file is compiled without fused multiply-add).
   PYFF_DEVICE bool is_neighbor(std::int64_t at, const std::int32_t (&image)[3], const double* cell, const Atom& atom,
                                Neighbor& out) const {
     out.j = work.order[at];
@@ -114,7 +114,8 @@ struct SearchPairs {
     if (home && out.j == atom.n) return false;
     double square = 0;
     for (int c = 0; c < 3; ++c) {
-      const double d = (work.sorted_pos[3 * at + c] - atom.pos[c]) + (s[0] * cell[c] + s[1] * cell[3 + c] + s[2] * cell[6 + c]);
+      const double translation = (s[0] * cell[c] + s[1] * cell[3 + c]) + s[2] * cell[6 + c];
+      const double d = (work.sorted_pos[3 * at + c] - atom.pos[c]) + translation;
       square += d * d;
     }
     constexpr double kRounding = 1 + 1e-14;

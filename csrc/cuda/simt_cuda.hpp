@@ -6,6 +6,8 @@
 #include <string>
 
 #define PYFF_DEVICE __device__ __forceinline__
+// For long formulas in unrolled loops: one copy instead of dozens.
+#define PYFF_DEVICE_NOINLINE __device__ __noinline__
 
 namespace pyff::simt {
 

@@ -21,6 +21,7 @@
 #endif
 
 #define PYFF_DEVICE inline
+#define PYFF_DEVICE_NOINLINE inline
 
 namespace pyff::simt {
 
