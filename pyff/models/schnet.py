@@ -121,7 +121,8 @@ class Interaction(nn.Module):
 
 
 class Readout(nn.Module):
-    """w2 act(w1 x + c1) + c2, width F -> F/2 -> 1."""
+    """w2 act(w1 x + c1) + c2, width F -> F/2 -> 1, in float64: here large features cancel to small energies, and
+    single precision would cost a digit of the total energy."""
 
     def __init__(self, n_features: int) -> None:
         super().__init__()
@@ -130,7 +131,8 @@ class Readout(nn.Module):
         self.w2, self.b2 = nn.Parameter(_xavier(1, half)), nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor, activation: str) -> Tensor:
-        return torch.addmm(self.b2, ops.bias_activation(x @ self.w1.T, self.b1, activation), self.w2.T)[:, 0]
+        w1, b1, w2, b2 = (p.double() for p in (self.w1, self.b1, self.w2, self.b2))
+        return torch.addmm(b2, ops.bias_activation(x.double() @ w1.T, b1, activation), w2.T)[:, 0]
 
 
 def _xavier(rows: int, columns: int) -> Tensor:
