@@ -54,16 +54,35 @@ inline void for_each_run(const NeighborCells& cells, const Window& w, Body&& bod
     }
 }
 
+// Smallest and largest of n > 0 values.
+void range_of(const double* x, std::int64_t n, double& lo, double& hi) {
+  lo = hi = x[0];
+  std::int64_t k = 1;
+  if (n > 2 * kLanes<double>) {
+    DoubleVec low = load(x), high = low;
+    for (k = kLanes<double>; k + kLanes<double> <= n; k += kLanes<double>) {
+      const DoubleVec v = load(x + k);
+      low = select(v < low, v, low);
+      high = select(v > high, v, high);
+    }
+    for (int lane = 0; lane < kLanes<double>; ++lane) {
+      lo = low[lane] < lo ? low[lane] : lo;
+      hi = high[lane] > hi ? high[lane] : hi;
+    }
+  }
+  for (; k < n; ++k) {
+    lo = x[k] < lo ? x[k] : lo;
+    hi = x[k] > hi ? x[k] : hi;
+  }
+}
+
+// The atoms of a bin are consecutive particles.
 Tile tile_around(const NeighborCells& cells, std::int64_t home_begin, std::int64_t home_end) {
   Tile t{home_begin, home_end, {}, {}};
   const double* coordinate[3] = {cells.x, cells.y, cells.z};
   for (int k = 0; k < 3; ++k) {
-    double lo = coordinate[k][cells.home[home_begin]], hi = lo;
-    for (std::int64_t h = home_begin + 1; h < home_end; ++h) {
-      const double v = coordinate[k][cells.home[h]];
-      lo = v < lo ? v : lo;
-      hi = v > hi ? v : hi;
-    }
+    double lo, hi;
+    range_of(coordinate[k] + cells.home[home_begin], home_end - home_begin, lo, hi);
     t.center[k] = 0.5 * (lo + hi);
     // rounded up: the box must hold the atoms
     t.half[k] = static_cast<float>(0.5 * (hi - lo)) * (1 + 1e-6f);

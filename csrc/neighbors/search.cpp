@@ -187,7 +187,10 @@ void NeighborSearch::search(const Structure* structures, std::int64_t n_structur
 void NeighborSearch::fill(const NeighborArrays& out) {
   std::uint32_t* key = nullptr;
   keys_.reset();
-  if (out.edge_rev) key = keys_.allocate<std::uint32_t>(n_pairs());
+  if (out.edge_rev) {
+    key = keys_.allocate<std::uint32_t>(n_pairs() + kMaxLanes);
+    std::fill_n(key + n_pairs(), kMaxLanes, 0u);
+  }
   parallel_ranges(options_.threads, options_.threads, [&](int chunk, std::int64_t, std::int64_t) {
     for (const Segment& segment : workers_[chunk].segments) {
       const Prepared& p = prepared_[segment.structure];
