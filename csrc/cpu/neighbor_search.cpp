@@ -117,7 +117,7 @@ void gather(const NeighborCells& cells, const Window& w, const Tile& tile, Candi
       const FloatVec x = relative(cells.x + p, tile.center[0]), y = relative(cells.y + p, tile.center[1]),
                      z = relative(cells.z + p, tile.center[2]);
       const FloatVec dx = outside(x, tile.half[0]), dy = outside(y, tile.half[1]), dz = outside(z, tile.half[2]);
-      Mask m = less(dx * dx + dy * dy + dz * dz, limit);
+      Mask m = less(square_sum(dx, dy, dz), limit);
       if (end - p < kFloatLanes) m &= (Mask{1} << (end - p)) - 1;
       pack_store(c.x + n, x, m);
       pack_store(c.y + n, y, m);
@@ -176,7 +176,7 @@ inline std::int64_t scan_row(const Candidates& c, const Thresholds& t, const flo
   std::int64_t n = 0;
   for (std::int64_t k = 0; k < c.n; k += kFloatLanes) {
     const FloatVec dx = load(c.x + k) - at[0], dy = load(c.y + k) - at[1], dz = load(c.z + k) - at[2];
-    const FloatVec d2 = dx * dx + dy * dy + dz * dz;
+    const FloatVec d2 = square_sum(dx, dy, dz);
     IntVec index;
     std::memcpy(&index, c.index + k, sizeof index);
     const Mask possible = less(d2, t.possible);

@@ -84,6 +84,7 @@ void NeighborSearch::prepare(std::int64_t b, Worker& worker) {
   Prepared& p = prepared_[b];
   p.cells = make_cells(structures_[b], particles, options_.cutoff, worker.keep, worker.scratch);
   p.rule = rule_of(structures_[b], options_, p.atom_offset, particles.margin);
+  worker.scratch.trim(kKeptBytes);  // before the hits need their room
 }
 
 void NeighborSearch::add_segment(std::int64_t b, std::int64_t home_begin, const NeighborScanState& state,
