@@ -1,15 +1,15 @@
 #include "neighbors/search.hpp"
 
 #include <pybind11/numpy.h>
-#include <pybind11/stl.h>
 
 #include <algorithm>
-#include <array>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "bindings/module.hpp"
 #include "core/status.hpp"
+#include "neighbors/buffer_pool.hpp"
 #include "neighbors/verlet.hpp"
 
 namespace {
@@ -60,11 +60,34 @@ Structure structure_of(const Dense<double>& pos, const Dense<double>& cell, cons
   return s;
 }
 
+// Small arrays are as cheap from numpy's own allocator.
+constexpr std::int64_t kPooledFrom = std::int64_t{1} << 15;
+
+// A new array of n values or, with three columns, [n, 3]; its memory returns to the pool when the array is freed.
 template <class T>
 T* new_array(py::object& slot, std::int64_t n, int columns) {
-  py::array_t<T> a = columns == 1 ? py::array_t<T>(n) : py::array_t<T>({n, std::int64_t{columns}});
-  T* data = a.mutable_data();
-  slot = std::move(a);
+  using Shape = std::vector<py::ssize_t>;
+  const Shape shape = columns == 1 ? Shape{n} : Shape{n, columns};
+  const std::int64_t bytes = n * columns * static_cast<std::int64_t>(sizeof(T));
+  if (bytes < kPooledFrom) {
+    py::array_t<T> a(shape);
+    T* data = a.mutable_data();
+    slot = std::move(a);
+    return data;
+  }
+  struct Lease {
+    void* data;
+    std::size_t bytes;
+  };
+  const auto size = static_cast<std::size_t>(bytes);
+  auto lease = std::make_unique<Lease>(Lease{nullptr, size});
+  lease->data = pyff::take_buffer(size);
+  T* data = static_cast<T*>(lease->data);
+  py::capsule owner(lease.release(), [](void* p) {
+    std::unique_ptr<Lease> mine(static_cast<Lease*>(p));
+    pyff::give_back_buffer(mine->data, mine->bytes);
+  });
+  slot = py::array_t<T>(shape, data, owner);
   return data;
 }
 
@@ -148,30 +171,53 @@ py::object neighbor_list(const std::string& quantities, const Dense<double>& pos
   return slots.result(quantities);
 }
 
-// Addresses of a batch of structures: pos [N, 3], cell [B, 3, 3], pbc [B, 3], ptr [B + 1].
+// Addresses of a batch of structures: pos [N, 3]; cell [B, 3, 3] and pbc [B, 3], or 0 for open structures; the atoms
+// of each structure from ptr [B + 1] or batch [N], or 0 and 0 for one structure.
 struct Batch {
-  std::uintptr_t pos, cell, pbc, ptr;
-  std::int64_t n_structures;
+  std::int64_t n_atoms, n_structures;
+  std::uintptr_t pos, cell, pbc, ptr, batch;
+
+  std::vector<std::int64_t> sizes() const {
+    std::vector<std::int64_t> out(static_cast<std::size_t>(n_structures), 0);
+    if (ptr) {
+      const auto* first = pointer<const std::int64_t>(ptr);
+      bool fits = first[0] == 0 && first[n_structures] == n_atoms;
+      for (std::int64_t b = 0; b < n_structures; ++b) fits &= (out[b] = first[b + 1] - first[b]) >= 0;
+      PYFF_REQUIRE(fits, "ptr must ascend from 0 to the number of atoms, " << n_atoms);
+    } else if (batch) {
+      const auto* of = pointer<const std::int64_t>(batch);
+      for (std::int64_t i = 0; i < n_atoms; ++i) {
+        const bool fits = of[i] >= 0 && of[i] < n_structures && (i == 0 || of[i - 1] <= of[i]);
+        PYFF_REQUIRE(fits, "batch must be ascending and not negative; sort the atoms by structure");
+        ++out[of[i]];
+      }
+    } else if (n_structures == 1) {
+      out[0] = n_atoms;
+    }
+    return out;
+  }
 
   std::vector<Structure> structures() const {
-    std::vector<Structure> out(static_cast<std::size_t>(n_structures));
-    const auto* first = pointer<const std::int64_t>(ptr);
-    for (std::int64_t b = 0; b < n_structures; ++b) {
+    const std::vector<std::int64_t> n = sizes();
+    std::vector<Structure> out(n.size());
+    std::int64_t first = 0;
+    for (std::size_t b = 0; b < n.size(); ++b) {
       Structure& s = out[b];
-      s.n_atoms = first[b + 1] - first[b];
-      s.pos = pointer<const double>(pos) + 3 * first[b];
-      for (int k = 0; k < 9; ++k) s.cell[k] = pointer<const double>(cell)[9 * b + k];
-      for (int k = 0; k < 3; ++k) s.pbc[k] = pointer<const bool>(pbc)[3 * b + k];
+      s.n_atoms = n[b];
+      s.pos = pointer<const double>(pos) + 3 * first;
+      for (int k = 0; k < 9; ++k) s.cell[k] = cell ? pointer<const double>(cell)[9 * b + k] : 0.0;
+      for (int k = 0; k < 3; ++k) s.pbc[k] = pbc && pointer<const bool>(pbc)[3 * b + k];
+      first += n[b];
     }
     return out;
   }
 };
 
-// allocate(n_atoms, n_pairs) -> addresses of idx_i, idx_j, shift, row_ptr and edge_rev.
-void neighbor_batch(const Batch& batch, double cutoff, int threads, const py::function& allocate) {
+// (idx_i, idx_j, shift, row_ptr, edge_rev)
+py::tuple neighbor_batch(const Batch& batch, double cutoff, int threads) {
   check_cutoff(cutoff);
   const std::vector<Structure> structures = batch.structures();
-  const std::int64_t n_atoms = pointer<const std::int64_t>(batch.ptr)[batch.n_structures];
+  const std::int64_t n_atoms = batch.n_atoms;
   SearchOptions options;
   options.cutoff = cutoff;
   options.threads = threads;
@@ -179,16 +225,18 @@ void neighbor_batch(const Batch& batch, double cutoff, int threads, const py::fu
   SearchLease lease;
   NeighborSearch& search = lease.search;
   unlocked(n_atoms, [&] { search.search(structures.data(), batch.n_structures, options); });
-  const auto address = allocate(n_atoms, search.n_pairs()).cast<std::array<std::uintptr_t, 5>>();
+  py::object idx_i, idx_j, shift, row_ptr, edge_rev;
   NeighborArrays out;
-  out.idx_i = pointer<std::int64_t>(address[0]);
-  out.idx_j = pointer<std::int64_t>(address[1]);
-  out.shift = pointer<std::int32_t>(address[2]);
-  out.edge_rev = pointer<std::int64_t>(address[4]);
+  out.idx_i = new_array<std::int64_t>(idx_i, search.n_pairs(), 1);
+  out.idx_j = new_array<std::int64_t>(idx_j, search.n_pairs(), 1);
+  out.shift = new_array<std::int32_t>(shift, search.n_pairs(), 3);
+  out.edge_rev = new_array<std::int64_t>(edge_rev, search.n_pairs(), 1);
+  std::int64_t* rows = new_array<std::int64_t>(row_ptr, n_atoms + 1, 1);
   unlocked(n_atoms, [&] {
-    std::copy(search.row_ptr().begin(), search.row_ptr().end(), pointer<std::int64_t>(address[3]));
+    std::copy(search.row_ptr().begin(), search.row_ptr().end(), rows);
     search.fill(out);
   });
+  return py::make_tuple(idx_i, idx_j, shift, row_ptr, edge_rev);
 }
 
 }  // namespace
@@ -212,9 +260,9 @@ void bind_neighbors(py::module_& m) {
       "The same with a radius per atom, or a cutoff per pair of species.");
   m.def(
       "neighbor_batch",
-      [](std::uintptr_t pos, std::uintptr_t cell, std::uintptr_t pbc, std::uintptr_t ptr, std::int64_t n_structures,
-         double cutoff, int threads, const py::function& allocate) {
-        neighbor_batch({pos, cell, pbc, ptr, n_structures}, cutoff, threads, allocate);
+      [](std::int64_t n_atoms, std::int64_t n_structures, std::uintptr_t pos, std::uintptr_t cell, std::uintptr_t pbc,
+         std::uintptr_t ptr, std::uintptr_t batch, double cutoff, int threads) {
+        return neighbor_batch({n_atoms, n_structures, pos, cell, pbc, ptr, batch}, cutoff, threads);
       },
       "Neighbor lists of many structures with reversed edges; see pyff.ops.neighbor_list.");
   m.def(

@@ -14,32 +14,51 @@ struct Row {
   const NeighborParticle* self;
 };
 
-void fill_indices(const NeighborFillParams& p, const Row& row) {
-  if (p.idx_i) {
-    const std::int64_t i = row.self->atom + p.atom_offset;
-    for (std::int64_t k = 0; k < row.n; ++k) p.idx_i[row.begin + k] = i;
-  }
-  if (p.idx_j) {
-    for (std::int64_t k = 0; k < row.n; ++k)
-      p.idx_j[row.begin + k] = p.cells.particle[row.hits[k]].atom + p.atom_offset;
+// Linear in j and shift, so that nearby shifts of one j differ; other pairs may share a key.
+inline std::uint32_t key_of(std::int64_t j, std::int32_t s0, std::int32_t s1, std::int32_t s2) {
+  return static_cast<std::uint32_t>(j) * 512u +
+         (static_cast<std::uint32_t>(s0) * 8u + static_cast<std::uint32_t>(s1)) * 8u + static_cast<std::uint32_t>(s2);
+}
+
+// One pass over the row for everything that is an integer. Four lanes per shift, the fourth overwritten by the next
+// pair; the row's last pair is written exactly, because the next row may be there already.
+template <bool Shift, bool Key>
+void fill_integers(const NeighborFillParams& p, const Row& row) {
+  const std::int64_t i = row.self->atom + p.atom_offset;
+  std::int64_t* idx_i = p.idx_i + row.begin;
+  std::int64_t* idx_j = p.idx_j + row.begin;
+  std::int32_t* shift = p.shift + 3 * row.begin;
+  Int4 self, s;
+  std::memcpy(&self, row.self->shift, sizeof self);
+  const std::uint32_t self_key = key_of(-p.atom_offset, self[0], self[1], self[2]);
+  for (std::int64_t k = 0; k < row.n; ++k) {
+    const NeighborParticle& particle = p.cells.particle[row.hits[k]];
+    const std::int64_t j = particle.atom + p.atom_offset;
+    idx_i[k] = i;
+    idx_j[k] = j;
+    if (Shift) {
+      std::memcpy(&s, particle.shift, sizeof s);
+      s -= self;
+      if (k + 1 < row.n)
+        std::memcpy(shift + 3 * k, &s, sizeof s);
+      else
+        std::memcpy(shift + 3 * k, &s, 3 * sizeof(std::int32_t));
+    }
+    if (Key) {
+      const std::int32_t* t = particle.shift;
+      p.key[row.begin + k] = key_of(particle.atom, t[0], t[1], t[2]) - self_key;
+    }
   }
 }
 
-// Four lanes per store, the fourth overwritten by the next pair; the row's last pair is written exactly, because
-// the next row may be there already.
-void fill_shifts(const NeighborFillParams& p, const Row& row) {
-  if (!p.shift || row.n == 0) return;
-  std::int32_t* out = p.shift + 3 * row.begin;
-  Int4 self, s;
-  std::memcpy(&self, row.self->shift, sizeof self);
-  for (std::int64_t k = 0; k < row.n - 1; ++k) {
-    std::memcpy(&s, p.cells.particle[row.hits[k]].shift, sizeof s);
-    s -= self;
-    std::memcpy(out + 3 * k, &s, sizeof s);
+void fill_some_integers(const NeighborFillParams& p, const Row& row) {
+  for (std::int64_t k = 0; k < row.n; ++k) {
+    const NeighborParticle& j = p.cells.particle[row.hits[k]];
+    if (p.idx_i) p.idx_i[row.begin + k] = row.self->atom + p.atom_offset;
+    if (p.idx_j) p.idx_j[row.begin + k] = j.atom + p.atom_offset;
+    if (p.shift)
+      for (int c = 0; c < 3; ++c) p.shift[3 * (row.begin + k) + c] = j.shift[c] - row.self->shift[c];
   }
-  std::memcpy(&s, p.cells.particle[row.hits[row.n - 1]].shift, sizeof s);
-  s -= self;
-  std::memcpy(out + 3 * (row.n - 1), &s, 3 * sizeof(std::int32_t));
 }
 
 // D of pair_vector, all components at once.
@@ -88,34 +107,19 @@ void fill_geometry(const NeighborFillParams& p, const Row& row) {
     p.distance[row.begin + k] = pair_vector(*row.self, p.cells.particle[row.hits[k]], p.rule).distance;
 }
 
-inline std::uint32_t key_of(std::int64_t j, std::int32_t s0, std::int32_t s1, std::int32_t s2) {
-  return static_cast<std::uint32_t>(j) * 0x9E3779B1u + static_cast<std::uint32_t>(s0) * 0x85EBCA6Bu +
-         static_cast<std::uint32_t>(s1) * 0xC2B2AE35u + static_cast<std::uint32_t>(s2) * 0x27D4EB2Fu;
-}
-
-void fill_keys(const NeighborFillParams& p, const Row& row) {
-  if (!p.key) return;
-  const std::int32_t* self = row.self->shift;
-  for (std::int64_t k = 0; k < row.n; ++k) {
-    const NeighborParticle& j = p.cells.particle[row.hits[k]];
-    p.key[row.begin + k] = key_of(j.atom + p.atom_offset, j.shift[0] - self[0], j.shift[1] - self[1],
-                                  j.shift[2] - self[2]);
-  }
-}
-
-// First position from `begin` on whose key is wanted; end if there is none.
+// First position from `begin` on whose key is wanted; end if there is none. Reads whole vectors: the keys are padded.
 inline std::int64_t find_key(const std::uint32_t* key, std::int64_t begin, std::int64_t end, std::uint32_t wanted) {
-  std::int64_t k = begin;
   const IntVec w = IntVec{} + static_cast<std::int32_t>(wanted);
-  for (; k + kFloatLanes <= end; k += kFloatLanes) {
+  for (std::int64_t k = begin; k < end; k += kFloatLanes) {
     IntVec v;
     std::memcpy(&v, key + k, sizeof v);
     const Mask hit = kAllLanes & ~differs(v, w);
-    if (hit) return k + __builtin_ctz(hit);
+    if (hit) {
+      const std::int64_t at = k + __builtin_ctz(hit);
+      return at < end ? at : end;
+    }
   }
-  for (; k < end && key[k] != wanted; ++k) {
-  }
-  return k;
+  return end;
 }
 
 void pair_with_reverse(const NeighborReverseParams& p, std::int64_t i, std::int64_t e) {
@@ -139,10 +143,13 @@ void neighbor_fill(const NeighborFillParams& p) {
     const NeighborParticle& self = p.cells.particle[p.cells.home[h]];
     const std::int64_t begin = p.row_ptr[self.atom];
     const Row row{begin, p.row_ptr[self.atom + 1] - begin, hits, &self};
-    fill_indices(p, row);
-    fill_shifts(p, row);
+    if (!p.idx_i || !p.idx_j || (p.key && !p.shift))
+      fill_some_integers(p, row);
+    else if (p.shift)
+      p.key ? fill_integers<true, true>(p, row) : fill_integers<true, false>(p, row);
+    else
+      fill_integers<false, false>(p, row);
     fill_geometry(p, row);
-    fill_keys(p, row);
     hits += row.n;
   }
 }

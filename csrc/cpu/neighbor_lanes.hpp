@@ -23,6 +23,9 @@ inline FloatVec larger(FloatVec a, FloatVec b) {
   // the masked form, because gcc 12 warns about the plain one
   return (FloatVec)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b);
 }
+inline FloatVec multiply_add(FloatVec a, FloatVec b, FloatVec c) {
+  return (FloatVec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
 template <class V>
 inline void pack_store(void* out, V v, Mask m) {
   _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(static_cast<__mmask16>(m), (__m512i)v));
@@ -49,6 +52,9 @@ inline Mask differs(IntVec a, IntVec b) {
   return kAllLanes & ~static_cast<Mask>(_mm256_movemask_ps((__m256)_mm256_cmpeq_epi32((__m256i)a, (__m256i)b)));
 }
 inline FloatVec larger(FloatVec a, FloatVec b) { return (FloatVec)_mm256_max_ps((__m256)a, (__m256)b); }
+inline FloatVec multiply_add(FloatVec a, FloatVec b, FloatVec c) {
+  return (FloatVec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
 template <class V>
 inline void pack_store(void* out, V v, Mask m) {
   const __m256i order = _mm256_load_si256(reinterpret_cast<const __m256i*>(kPackTable.lane[m]));
@@ -69,6 +75,7 @@ inline Mask lane_bits(IntVec v) {
 inline Mask less(FloatVec a, FloatVec b) { return lane_bits(a < b); }
 inline Mask differs(IntVec a, IntVec b) { return lane_bits(a != b); }
 inline FloatVec larger(FloatVec a, FloatVec b) { return select(a > b, a, b); }
+inline FloatVec multiply_add(FloatVec a, FloatVec b, FloatVec c) { return a * b + c; }
 template <class V>
 inline void pack_store(void* out, V v, Mask m) {
   // the lanes are written branch-free: each goes to its place or to one that a later lane overwrites
@@ -82,6 +89,9 @@ inline void pack_store(void* out, V v, Mask m) {
 
 #endif
 
+inline FloatVec square_sum(FloatVec x, FloatVec y, FloatVec z) {
+  return multiply_add(x, x, multiply_add(y, y, z * z));
+}
 inline int count_bits(Mask m) { return __builtin_popcount(m); }
 
 }  // namespace

@@ -1,15 +1,12 @@
 // The one formula of a pair's vector, in the order of operations that makes it exactly antisymmetric:
 // D = (pos_j - pos_i) + ((S_0 a + S_1 b) + S_2 c), d = sqrt((D_x^2 + D_y^2) + D_z^2).
+// Files that use it are compiled with -ffp-contract=off: the decision d < cutoff and the d that is written must agree.
 #pragma once
 
 #include <cmath>
 
 #include "api/pyff.hpp"
 #include "math/elementary.hpp"
-
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF  // a fused multiply-add would break the antisymmetry; gcc -std=c++17 forms none
-#endif
 
 namespace pyff::PYFF_ISA {
 namespace {

@@ -54,16 +54,35 @@ inline void for_each_run(const NeighborCells& cells, const Window& w, Body&& bod
     }
 }
 
+// Smallest and largest of n > 0 values.
+void range_of(const double* x, std::int64_t n, double& lo, double& hi) {
+  lo = hi = x[0];
+  std::int64_t k = 1;
+  if (n > 2 * kLanes<double>) {
+    DoubleVec low = load(x), high = low;
+    for (k = kLanes<double>; k + kLanes<double> <= n; k += kLanes<double>) {
+      const DoubleVec v = load(x + k);
+      low = select(v < low, v, low);
+      high = select(v > high, v, high);
+    }
+    for (int lane = 0; lane < kLanes<double>; ++lane) {
+      lo = low[lane] < lo ? low[lane] : lo;
+      hi = high[lane] > hi ? high[lane] : hi;
+    }
+  }
+  for (; k < n; ++k) {
+    lo = x[k] < lo ? x[k] : lo;
+    hi = x[k] > hi ? x[k] : hi;
+  }
+}
+
+// The atoms of a bin are consecutive particles.
 Tile tile_around(const NeighborCells& cells, std::int64_t home_begin, std::int64_t home_end) {
   Tile t{home_begin, home_end, {}, {}};
   const double* coordinate[3] = {cells.x, cells.y, cells.z};
   for (int k = 0; k < 3; ++k) {
-    double lo = coordinate[k][cells.home[home_begin]], hi = lo;
-    for (std::int64_t h = home_begin + 1; h < home_end; ++h) {
-      const double v = coordinate[k][cells.home[h]];
-      lo = v < lo ? v : lo;
-      hi = v > hi ? v : hi;
-    }
+    double lo, hi;
+    range_of(coordinate[k] + cells.home[home_begin], home_end - home_begin, lo, hi);
     t.center[k] = 0.5 * (lo + hi);
     // rounded up: the box must hold the atoms
     t.half[k] = static_cast<float>(0.5 * (hi - lo)) * (1 + 1e-6f);
@@ -98,7 +117,7 @@ void gather(const NeighborCells& cells, const Window& w, const Tile& tile, Candi
       const FloatVec x = relative(cells.x + p, tile.center[0]), y = relative(cells.y + p, tile.center[1]),
                      z = relative(cells.z + p, tile.center[2]);
       const FloatVec dx = outside(x, tile.half[0]), dy = outside(y, tile.half[1]), dz = outside(z, tile.half[2]);
-      Mask m = less(dx * dx + dy * dy + dz * dz, limit);
+      Mask m = less(square_sum(dx, dy, dz), limit);
       if (end - p < kFloatLanes) m &= (Mask{1} << (end - p)) - 1;
       pack_store(c.x + n, x, m);
       pack_store(c.y + n, y, m);
@@ -157,7 +176,7 @@ inline std::int64_t scan_row(const Candidates& c, const Thresholds& t, const flo
   std::int64_t n = 0;
   for (std::int64_t k = 0; k < c.n; k += kFloatLanes) {
     const FloatVec dx = load(c.x + k) - at[0], dy = load(c.y + k) - at[1], dz = load(c.z + k) - at[2];
-    const FloatVec d2 = dx * dx + dy * dy + dz * dz;
+    const FloatVec d2 = square_sum(dx, dy, dz);
     IntVec index;
     std::memcpy(&index, c.index + k, sizeof index);
     const Mask possible = less(d2, t.possible);

@@ -78,7 +78,7 @@ struct NeighborFillParams {
   std::int32_t* shift;          // [E, 3]
   double* vec;                  // [E, 3]
   double* distance;             // [E]
-  std::uint32_t* key;           // [E] neighbor_key(j, shift), for the reversed-edge search
+  std::uint32_t* key;           // [E] of (j, shift), for the reversed-edge search; needs idx_i, idx_j and shift
 };
 
 // edge_rev of the rows row_begin .. row_end - 1; each pair is handled from the side with the smaller index.
@@ -88,7 +88,7 @@ struct NeighborReverseParams {
   const std::int64_t* row_ptr;
   const std::int64_t* idx_j;
   const std::int32_t* shift;
-  const std::uint32_t* key;
+  const std::uint32_t* key;  // [E + 16], the last 16 of any value
   std::int64_t* edge_rev;
 };
 

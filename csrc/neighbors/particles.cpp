@@ -64,7 +64,8 @@ Lattice checked_lattice(const Structure& s) {
   for (double v : s.cell)
     PYFF_REQUIRE(std::isfinite(v) && std::fabs(v) <= kLargestPosition,
                  "cell must be finite and below 1e15 A; received an entry " << v);
-  Lattice lattice;
+  Lattice lattice{};
+  if (!s.pbc[0] && !s.pbc[1] && !s.pbc[2]) return lattice;  // not read
   const bool regular = baseline::make_lattice(s.cell, s.pbc, lattice);
   PYFF_REQUIRE(regular,
                "cell must have linearly independent, non-zero vectors along periodic axes; received rows ("
@@ -75,7 +76,17 @@ Lattice checked_lattice(const Structure& s) {
   return lattice;
 }
 
-// Copies open structures; wraps the others and returns their fractional coordinates.
+void copy_atoms(const Structure& s, const Particles& p) {
+  for (std::int64_t i = 0; i < s.n_atoms; ++i) {
+    for (int c = 0; c < 3; ++c) {
+      p.coordinate[c][i] = s.pos[3 * i + c];
+      p.shift[3 * i + c] = 0;
+    }
+    p.atom[i] = static_cast<std::int32_t>(i);
+  }
+}
+
+// Fractional coordinates of the wrapped atoms, and boxes around them.
 struct Wrapped {
   double* fractional[3];
   Box fractional_box, box;
@@ -221,9 +232,13 @@ Particles make_particles(const Structure& s, double cutoff, Arena& arena) {
   Particles p = allocate_particles(s.n_atoms, s.n_atoms, arena);
   p.margin = rounding_margin(largest, s, cutoff);
   Wrapped w{{}, empty_box(), empty_box()};
-  for (double*& f : w.fractional) f = open ? nullptr : arena.allocate<double>(s.n_atoms);
+  if (open) {
+    copy_atoms(s, p);
+    return p;
+  }
+  for (double*& f : w.fractional) f = arena.allocate<double>(s.n_atoms);
   for (std::int64_t i = 0; i < s.n_atoms; ++i) wrap_atom(s, lattice, i, p, w);
-  if (open || s.n_atoms == 0) return p;
+  if (s.n_atoms == 0) return p;
 
   const double reach = cutoff + p.margin;
   const ImageFinder finder(lattice, w, reach);

@@ -84,6 +84,7 @@ void NeighborSearch::prepare(std::int64_t b, Worker& worker) {
   Prepared& p = prepared_[b];
   p.cells = make_cells(structures_[b], particles, options_.cutoff, worker.keep, worker.scratch);
   p.rule = rule_of(structures_[b], options_, p.atom_offset, particles.margin);
+  worker.scratch.trim(kKeptBytes);  // before the hits need their room
 }
 
 void NeighborSearch::add_segment(std::int64_t b, std::int64_t home_begin, const NeighborScanState& state,
@@ -187,7 +188,10 @@ void NeighborSearch::search(const Structure* structures, std::int64_t n_structur
 void NeighborSearch::fill(const NeighborArrays& out) {
   std::uint32_t* key = nullptr;
   keys_.reset();
-  if (out.edge_rev) key = keys_.allocate<std::uint32_t>(n_pairs());
+  if (out.edge_rev) {
+    key = keys_.allocate<std::uint32_t>(n_pairs() + kMaxLanes);
+    std::fill_n(key + n_pairs(), kMaxLanes, 0u);
+  }
   parallel_ranges(options_.threads, options_.threads, [&](int chunk, std::int64_t, std::int64_t) {
     for (const Segment& segment : workers_[chunk].segments) {
       const Prepared& p = prepared_[segment.structure];

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from pyff import _core
-from pyff.ops._check import require
+from pyff.ops._check import address, require
 
 __all__ = ["NeighborList", "neighbor_list"]
 
+_FLOATS = (torch.float64, torch.float32)
 _SERIAL_BELOW = 512  # atoms: a second thread costs more than it saves
 
 
@@ -55,61 +56,48 @@ def neighbor_list(
         ValueError: naming the argument, for NaN or infinite input, wrong shapes, a negative cutoff, a cell that is
             singular along periodic axes, and lists that cannot fit in memory.
     """
-    require("neighbor_list", "pos", pos, (None, 3), (torch.float64, torch.float32))
-    pos = pos.detach().double().contiguous()
-    ptr = _structure_starts(pos, batch, ptr, cell)
-    n_systems = ptr.shape[0] - 1
-    pbc = torch.zeros(n_systems, 3, dtype=torch.bool) if pbc is None else _rows(pbc, "pbc", n_systems, (3,))
-    if cell is None:
-        if bool(pbc.any()):
-            raise ValueError("neighbor_list: cell must be given for periodic structures; received None")
-        cell = torch.zeros(n_systems, 3, 3, dtype=torch.float64)
-    cell = _rows(cell, "cell", n_systems, (3, 3)).double()
-    pbc = pbc.bool()
-    out = []
-
-    def allocate(n_atoms: int, n_edges: int) -> list[int]:
-        i64, i32 = torch.int64, torch.int32
-        out.extend((
-            torch.empty(n_edges, dtype=i64), torch.empty(n_edges, dtype=i64), torch.empty(n_edges, 3, dtype=i32),
-            torch.empty(n_atoms + 1, dtype=i64), torch.empty(n_edges, dtype=i64),
-        ))  # fmt: skip
-        return [x.data_ptr() for x in out]
-
-    threads = 1 if pos.shape[0] < _SERIAL_BELOW else torch.get_num_threads()
-    _core.neighbor_batch(
-        pos.data_ptr(), cell.data_ptr(), pbc.data_ptr(), ptr.data_ptr(), n_systems, float(cutoff), threads, allocate
+    require("neighbor_list", "pos", pos, (None, 3), _FLOATS)
+    n_atoms = pos.shape[0]
+    n_systems = _system_count(n_atoms, cell, batch, ptr)
+    pos = _dense(pos, torch.float64)
+    ptr, batch = (None if x is None else _dense(x, torch.int64) for x in (ptr, batch))
+    if pbc is not None:
+        pbc = _per_system("pbc", pbc, n_systems, (3,), torch.bool)
+    if cell is not None:
+        cell = _per_system("cell", cell, n_systems, (3, 3), _FLOATS)
+    elif pbc is not None and bool(pbc.any()):
+        raise ValueError("neighbor_list: cell must be given for periodic structures; received None")
+    threads = 1 if n_atoms < _SERIAL_BELOW else torch.get_num_threads()
+    arrays = _core.neighbor_batch(
+        n_atoms, n_systems, pos.data_ptr(), address(cell), address(pbc), address(ptr), address(batch), cutoff, threads
     )
-    return NeighborList(*out)
+    return NeighborList(*map(torch.from_numpy, arrays))
 
 
-def _rows(x: Tensor, name: str, n_systems: int, shape: tuple[int, ...]) -> Tensor:
+def _dense(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x itself where it is what the native code reads; only its memory is used, so gradients need no detaching."""
+    return x if x.dtype == dtype and x.is_contiguous() else x.detach().to(dtype).contiguous()
+
+
+def _per_system(name: str, x: Tensor, n_systems: int, shape: tuple[int, ...], dtypes) -> Tensor:
     """x as a dense [B, *shape] tensor; one structure may leave the first axis out."""
     if isinstance(x, Tensor) and n_systems == 1 and x.dim() == len(shape):
         x = x[None]
-    dtypes = (torch.bool,) if name == "pbc" else (torch.float64, torch.float32)
     require("neighbor_list", name, x, (n_systems, *shape), dtypes)
-    return x.detach().contiguous()
+    return _dense(x, torch.bool if dtypes is torch.bool else torch.float64)
 
 
-def _structure_starts(pos: Tensor, batch: Tensor | None, ptr: Tensor | None, cell: Tensor | None) -> Tensor:
-    n_atoms = pos.shape[0]
-    if batch is not None and ptr is not None:
-        raise ValueError("neighbor_list: batch and ptr must not be given together; received both")
-    if ptr is not None:
-        require("neighbor_list", "ptr", ptr, (None,), torch.int64)
-        ends_fit = ptr.shape[0] > 0 and int(ptr[0]) == 0 and int(ptr[-1]) == n_atoms
-        if not ends_fit or bool((ptr[1:] < ptr[:-1]).any()):
-            raise ValueError(f"neighbor_list: ptr must ascend from 0 to the number of atoms, {n_atoms}")
-        return ptr.contiguous()
+def _system_count(n_atoms: int, cell: Tensor | None, batch: Tensor | None, ptr: Tensor | None) -> int:
+    if batch is None and ptr is None:
+        return 1
     if batch is None:
-        return torch.tensor([0, n_atoms])
+        require("neighbor_list", "ptr", ptr, (None,), torch.int64)
+        if ptr.shape[0] == 0:
+            raise ValueError("neighbor_list: ptr must hold at least one entry, 0; received none")
+        return ptr.shape[0] - 1
+    if ptr is not None:
+        raise ValueError("neighbor_list: batch and ptr must not be given together; received both")
     require("neighbor_list", "batch", batch, (n_atoms,), torch.int64)
-    if bool((batch[1:] < batch[:-1]).any()) or (n_atoms and int(batch[0]) < 0):
-        raise ValueError("neighbor_list: batch must be ascending and not negative; sort the atoms by structure")
-    n_systems = int(batch[-1]) + 1 if n_atoms else 0
     if isinstance(cell, Tensor) and cell.dim() == 3:
-        n_systems = max(n_systems, cell.shape[0])  # the last structures may be empty
-    ptr = torch.zeros(n_systems + 1, dtype=torch.int64)
-    torch.cumsum(torch.bincount(batch, minlength=n_systems), 0, out=ptr[1:])
-    return ptr
+        return cell.shape[0]  # the last structures may be empty
+    return int(batch[-1]) + 1 if n_atoms else 0

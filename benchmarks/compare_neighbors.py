@@ -1,0 +1,125 @@
+"""pyff.neighbor_list against vesin and matscipy, interleaved in one process: median, minimum, ratio.
+
+    python benchmarks/compare_neighbors.py [--threads 1] [--sizes 999,9999,99999] [--json FILE]
+
+Each call makes new arrays: full list sorted by i, cutoff 5 A, i, j, S, D and d. The number of pairs of every program
+is checked against pyff's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+CUTOFF = 5.0
+SECONDS_PER_PROGRAM = 3.0
+
+
+def pyff_call(s) -> Callable[[], int]:
+    import numpy as np
+
+    from pyff import neighbor_list
+
+    pbc = np.array([s.periodic] * 3)
+    return lambda: len(neighbor_list("ijSDd", positions=s.pos, cell=s.cell, pbc=pbc, cutoff=CUTOFF)[0])
+
+
+def vesin_call(s, threads: int) -> Callable[[], int]:
+    from vesin import NeighborList
+
+    nl = NeighborList(cutoff=CUTOFF, full_list=True, sorted=True, n_threads=threads)
+    return lambda: len(nl.compute(points=s.pos, box=s.cell, periodic=s.periodic, quantities="ijSDd")[0])
+
+
+def matscipy_call(s) -> Callable[[], int]:
+    import numpy as np
+    from matscipy.neighbours import neighbour_list
+
+    lo, hi = s.pos.min(0) - 1.0, s.pos.max(0) + 1.0
+    box = {"cell": s.cell} if s.periodic else {"cell": np.diag(hi - lo), "cell_origin": lo}
+    pbc = [s.periodic] * 3
+    return lambda: len(neighbour_list("ijSDd", positions=s.pos, pbc=pbc, cutoff=CUTOFF, **box)[0])
+
+
+def time_interleaved(calls: dict[str, Callable], rounds: int = 25) -> dict[str, list[float]]:
+    """Seconds per call; A B C A B C ..., after two warm-up calls each."""
+    inner, samples = {}, {name: [] for name in calls}
+    for name, call in calls.items():
+        call()
+        start = time.perf_counter()
+        call()
+        inner[name] = max(1, int(2e-3 / (time.perf_counter() - start)))
+    for _ in range(rounds):
+        for name, call in calls.items():
+            if sum(samples[name]) * inner[name] > SECONDS_PER_PROGRAM and len(samples[name]) >= 3:
+                continue
+            start = time.perf_counter()
+            for _ in range(inner[name]):
+                call()
+            samples[name].append((time.perf_counter() - start) / inner[name])
+    return samples
+
+
+def compare(case: str, s, threads: int) -> list[dict]:
+    calls = {"pyff": pyff_call(s)}
+    for name, make in (("vesin sorted", lambda: vesin_call(s, threads)), ("matscipy", lambda: matscipy_call(s))):
+        try:
+            calls[name] = make()
+        except ImportError as e:
+            print(f"skipped {name}: {e}")
+    pairs = {name: call() for name, call in calls.items()}
+    samples = time_interleaved(calls)
+    own = statistics.median(samples["pyff"])
+    rows = []
+    for name, seconds in samples.items():
+        median = statistics.median(seconds)
+        rows.append({
+            "case": case, "program": name, "threads": threads, "pairs": pairs[name], "median_ms": median * 1e3,
+            "min_ms": min(seconds) * 1e3, "ns_per_pair": median * 1e9 / max(1, pairs[name]), "ratio": median / own,
+        })  # fmt: skip
+        wrong = "" if pairs[name] == pairs["pyff"] else "  DIFFERENT NUMBER OF PAIRS"
+        print(
+            f"{case:14s} {name:14s} {threads} thr {median * 1e3:10.4f} ms (min {min(seconds) * 1e3:.4f}) "
+            f"{rows[-1]['ns_per_pair']:8.2f} ns/pair  {rows[-1]['ratio']:6.2f} x{wrong}",
+            flush=True,
+        )
+    return rows
+
+
+def child(args) -> None:
+    import neighbor_systems as systems
+
+    cases = [("molecule 21", systems.molecule()), ("skewed 12", systems.skewed()), ("water 99", systems.water(99))]
+    cases += [(f"water {n}", systems.water(n)) for n in map(int, args.sizes.split(","))]
+    rows = [row for case, s in cases for row in compare(case, s, args.child)]
+    if args.json:
+        from pyff import _core
+
+        machine = {"machine": platform.processor(), "cpus": os.cpu_count(), "isa": _core.isa(), "load": os.getloadavg()}
+        with open(args.json, "w") as f:
+            json.dump({**machine, "rows": rows}, f, indent=1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--sizes", default="999,9999,99999")
+    parser.add_argument("--json")
+    parser.add_argument("--child", type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        return child(args)
+    # thread counts are read when the libraries are loaded
+    env = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
+    subprocess.run([sys.executable, *sys.argv, "--child", str(args.threads)], env=env, check=True)
+
+
+if __name__ == "__main__":
+    main()
