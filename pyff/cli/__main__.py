@@ -1,0 +1,3 @@
+from pyff.cli import main
+
+main()

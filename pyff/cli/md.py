@@ -1,0 +1,160 @@
+"""`pyff md`: molecular dynamics with a model file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ase import Atoms
+
+from pyff.calculators import Calculator
+from pyff.cli import INTERRUPTED
+from pyff.cli.console import Console
+from pyff.errors import PyffError
+from pyff.md import (
+    MDReport,
+    MDSettings,
+    TrajectoryWriter,
+    last_frame,
+    read_structure,
+    repair,
+    run_md,
+    start_velocities,
+)
+
+__all__ = ["MDOptions", "run_md_command"]
+
+
+@dataclass(frozen=True)
+class MDOptions:
+    """Options of the command; time and equilibrate in ps, timestep in fs."""
+
+    time: float
+    ensemble: str
+    temperature: float
+    timestep: float
+    friction: float
+    equilibrate: float
+    out: Path
+    every: int
+    seed: int
+    resume: bool
+    overwrite: bool
+
+    def settings(self, picoseconds: float) -> MDSettings:
+        if not self.timestep > 0:
+            raise PyffError(f"--timestep must be positive; received {self.timestep}")
+        return MDSettings(
+            steps=round(1000 * picoseconds / self.timestep),
+            ensemble=self.ensemble,
+            temperature=self.temperature,
+            timestep=self.timestep,
+            friction=self.friction,
+            interval=self.every,
+            seed=self.seed,
+        )
+
+
+def run_md_command(
+    console: Console, model: Path, start: Path, options: MDOptions, *, device: str, dtype: str | None
+) -> int:
+    """Run, with files; the exit code."""
+    if options.out.suffix not in (".xyz", ".extxyz"):
+        raise PyffError(f"--out must end in .xyz or .extxyz; received {options.out}")
+    production = options.settings(options.time)
+    atoms, first_step = _starting_point(console, start, options)
+    production = replace(production, steps=max(0, production.steps - first_step))
+    calc = atoms.calc = Calculator(model, device, dtype)
+    log = options.out.with_suffix(".csv")
+    console.say(
+        f"{atoms.get_chemical_formula()}, {len(atoms)} atoms, {calc.model_name} in {calc.dtype} on {device}: "
+        f"{options.ensemble}, {production.steps} steps of {options.timestep} fs"
+    )
+    if options.equilibrate and not first_step:
+        report = equilibrate(console, atoms, options)
+        if report.stopped:
+            return _ended(console, report, options, log)
+    with TrajectoryWriter(options.out, append=first_step > 0) as trajectory:
+        report = simulate(console, atoms, production, trajectory, log, first_step)
+    _summary(console, report, options)
+    return _ended(console, report, options, log)
+
+
+def _starting_point(console: Console, start: Path, options: MDOptions) -> tuple[Atoms, int]:
+    """Atoms with velocities, and the number of the step they are at."""
+    if options.resume:
+        if not options.out.is_file() or not repair(options.out):
+            raise PyffError(f"--resume needs the frames of the earlier run in {options.out}; there are none")
+        atoms = last_frame(options.out)
+        step = int(atoms.info.get("step", -1))
+        if step < 0 or not atoms.has("momenta"):
+            raise PyffError(f"{options.out} was not written by pyff md: its last frame has no step or no velocities")
+        console.say(f"continuing {options.out} after step {step}")
+        return atoms, step
+    if options.out.exists() and not options.overwrite:
+        raise PyffError(f"{options.out} exists already: add --resume to continue it, --overwrite, or another --out")
+    atoms = read_structure(start)
+    if not atoms.has("momenta"):
+        start_velocities(atoms, options.temperature, options.seed)
+    return atoms, 0
+
+
+def equilibrate(console: Console, atoms: Atoms, options: MDOptions) -> MDReport:
+    """Langevin dynamics that is not written."""
+    console.say(f"equilibrating for {options.equilibrate} ps at {options.temperature:g} K")
+    settings = replace(options.settings(options.equilibrate), ensemble="langevin", seed=options.seed + 1)
+    return simulate(console, atoms, settings, None, None)
+
+
+def simulate(
+    console: Console,
+    atoms: Atoms,
+    settings: MDSettings,
+    trajectory: TrajectoryWriter | None = None,
+    log: Path | None = None,
+    first_step: int = 0,
+) -> MDReport:
+    """run_md with a progress bar."""
+    with console.progress(first_step + settings.steps) as show:
+
+        def on_log(row) -> None:
+            step, time, potential, _, total, temperature = row
+            show(
+                step, f"{time / 1000:.3f} ps  {temperature:4.0f} K  potential {potential:.4f} eV  total {total:.4f} eV"
+            )
+
+        return run_md(atoms, settings, trajectory=trajectory, log=log, first_step=first_step, on_log=on_log)
+
+
+def _summary(console: Console, report: MDReport, options: MDOptions) -> None:
+    if not report.rows:
+        return
+    speed = report.steps / report.seconds if report.seconds > 0 else float("nan")
+    rows = [
+        ("simulated", f"{report.steps * options.timestep / 1000:g} ps in {report.seconds:.1f} s, {speed:.0f} steps/s"),
+        ("temperature", f"{report.column('temperature_K').mean():.0f} K on average"),
+    ]
+    if options.ensemble == "nve" and report.drift:
+        rows.append(("energy drift", f"{report.drift.slope:+.4f} meV/atom/ps"))
+        rows.append(("energy noise", f"{100 * report.drift.relative:.2f} % of the kinetic energy's"))
+    console.facts(rows)
+
+
+def _ended(console: Console, report: MDReport, options: MDOptions, log: Path) -> int:
+    drift = report.drift
+    console.result(
+        trajectory=options.out,
+        log=log,
+        steps=report.steps,
+        seconds=report.seconds,
+        stopped=report.stopped or None,
+        temperature_K=float(report.column("temperature_K").mean()) if report.rows else None,
+        drift_meV_per_atom_per_ps=drift.slope if drift else None,
+    )
+    if report.interrupted:
+        console.warn(f"{report.stopped}; the same command with --resume goes on")
+        return INTERRUPTED
+    if report.stopped:
+        raise PyffError(f"stopped after {report.steps} steps: {report.stopped}")
+    console.say(f"trajectory in {options.out}, log in {log}")
+    return 0

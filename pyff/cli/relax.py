@@ -1,0 +1,67 @@
+"""`pyff relax`: relaxation with a model file."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyff.calculators import Calculator
+from pyff.cli import INTERRUPTED
+from pyff.cli.console import Console
+from pyff.errors import PyffError
+from pyff.md import TrajectoryWriter, read_structure, relax
+
+__all__ = ["RelaxOptions", "run_relax"]
+
+
+@dataclass(frozen=True)
+class RelaxOptions:
+    """Options of the command; fmax in eV/A."""
+
+    fmax: float
+    cell: bool
+    optimizer: str
+    steps: int
+    out: Path
+    trajectory: Path | None
+    overwrite: bool
+
+
+def run_relax(
+    console: Console, model: Path, start: Path, options: RelaxOptions, *, device: str, dtype: str | None
+) -> int:
+    """Relax and write; the exit code, 1 where the forces did not become small enough."""
+    for path in filter(None, (options.out, options.trajectory)):
+        if path.suffix not in (".xyz", ".extxyz"):
+            raise PyffError(f"output files must end in .xyz or .extxyz; received {path}")
+        if path.exists() and not options.overwrite:
+            raise PyffError(f"{path} exists already: add --overwrite or choose another name")
+    atoms = read_structure(start)
+    atoms.calc = Calculator(model, device, dtype)
+    with contextlib.ExitStack() as stack:
+        trajectory = stack.enter_context(TrajectoryWriter(options.trajectory)) if options.trajectory else None
+        show = stack.enter_context(console.progress(options.steps))
+        report = relax(
+            atoms,
+            fmax=options.fmax,
+            steps=options.steps,
+            cell=options.cell,
+            optimizer=options.optimizer,
+            trajectory=trajectory,
+            on_step=lambda step, energy, force: show(step, f"{energy:.6f} eV  largest force {force:.4f} eV/A"),
+        )
+    if not report.stopped.startswith("the calculation"):
+        with TrajectoryWriter(options.out) as out:
+            out.write(atoms)
+    console.result(structure=options.out, **vars(report))
+    if report.interrupted:
+        console.warn(f"interrupted after {report.steps} steps; the structure so far is in {options.out}")
+        return INTERRUPTED
+    if not report.converged:
+        raise PyffError(f"{report.stopped}: the largest force is {report.fmax:.4f} eV/A, wanted {options.fmax}")
+    console.say(
+        f"relaxed in {report.steps} steps: {report.energy_start:.6f} -> {report.energy:.6f} eV, largest force "
+        f"{report.fmax:.4f} eV/A; structure in {options.out}"
+    )
+    return 0

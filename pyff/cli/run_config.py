@@ -1,0 +1,124 @@
+"""RunConfig: config.yaml of a run - data, split, model, training - validated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pyff._atomic import atomic_write
+from pyff.errors import PyffError
+from pyff.models.schnet import PRESETS, SchNetConfig
+from pyff.train.config import TrainConfig
+
+__all__ = ["DataConfig", "ModelConfig", "RunConfig", "SplitConfig"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Strict):
+    """Where the labelled frames are; the arguments of `pyff.data.read`. Relative paths start at the config's folder."""
+
+    files: list[str] = Field(min_length=1)
+    units: str | None = None
+    energy_key: str | None = None
+    forces_key: str | None = None
+    stress_key: str | None = None
+    bad: Literal["error", "skip"] = "error"
+
+
+class SplitConfig(_Strict):
+    """How the frames are divided: numbers, fractions below 1, or a saved split."""
+
+    train: int | float | None = None
+    valid: int | float = 0.1
+    test: int | float | None = None
+    order: Literal["random", "time"] = "random"
+    seed: int = Field(0, ge=0)
+    file: str | None = None
+
+    @field_validator("train", "valid", "test", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        """Numbers typed on a command line: '950' is a count, '0.1' a fraction."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return int(value) if value.strip().lstrip("-").isdigit() else float(value)
+        except ValueError:
+            raise ValueError(f"must be a number of frames or a fraction; received {value!r}") from None
+
+
+class ModelConfig(_Strict):
+    """Architecture, published preset to start from, and hyper-parameters that differ from it.
+
+    output_scale and output_shift are set from the training data unless they are given.
+    """
+
+    architecture: Literal["schnet"] = "schnet"
+    preset: str | None = None
+    hyperparameters: dict[str, Any] = {}
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None and value not in PRESETS:
+            raise ValueError(f"must be one of {', '.join(PRESETS)}; received {value!r}")
+        return value
+
+    def network(self, **defaults: float) -> SchNetConfig:
+        """The network's config; defaults yield to what the run says."""
+        chosen = {**defaults, **self.hyperparameters}
+        return SchNetConfig.preset(self.preset, **chosen) if self.preset else SchNetConfig(**chosen)
+
+
+class RunConfig(_Strict):
+    """Everything a run is told. `pyff fit` writes it, `pyff train` reads it."""
+
+    data: DataConfig
+    split: SplitConfig = SplitConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainConfig = TrainConfig()
+
+    @classmethod
+    def build(cls, values: Any, source: str = "the configuration") -> RunConfig:
+        """Validated settings. Raises PyffError with one line per mistake."""
+        try:
+            config = cls.model_validate(values)
+            config.model.network()
+        except ValidationError as error:
+            problems = [f"{'.'.join(map(str, p['loc'])) or 'config'}: {p['msg']}" for p in error.errors()]
+            raise PyffError(f"{source} is not valid:\n  " + "\n  ".join(problems)) from None
+        return config
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> RunConfig:
+        """Read a config.yaml; paths in it are taken from its folder."""
+        import yaml
+
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; `pyff fit` writes one")
+        try:
+            values = yaml.safe_load(path.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise PyffError(f"{path} is not valid YAML: {error}") from None
+        if not isinstance(values, dict):
+            raise PyffError(f"{path} must hold data, split, model and training; received a {type(values).__name__}")
+        return cls.build(values, str(path)).with_paths_from(path.parent)
+
+    def with_paths_from(self, folder: Path) -> RunConfig:
+        """The same with absolute paths."""
+        absolute = lambda name: str((folder / name).absolute())  # noqa: E731
+        data = self.data.model_copy(update={"files": [absolute(f) for f in self.data.files]})
+        file = self.split.file and absolute(self.split.file)
+        return self.model_copy(update={"data": data, "split": self.split.model_copy(update={"file": file})})
+
+    def to_yaml(self, path: str | Path) -> None:
+        """Write all settings (atomically)."""
+        import yaml
+
+        atomic_write(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
