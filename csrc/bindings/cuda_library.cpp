@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 
+#include <cstdlib>
+
 #include "core/status.hpp"
 
 namespace {
@@ -9,8 +11,10 @@ namespace {
 using pyff::RuntimeFailure;
 using pyff::cuda::Library;
 
-// The library lies beside this module.
+// The library lies beside this module; PYFF_CUDA_LIBRARY names another one, for tests of the host implementation.
 std::string library_path() {
+  const char* other = std::getenv("PYFF_CUDA_LIBRARY");
+  if (other && *other) return other;
   Dl_info info;
   if (!dladdr(reinterpret_cast<void*>(&cuda_library), &info) || !info.dli_fname)
     throw RuntimeFailure("pyff cannot tell where its native module lies, so it cannot find its CUDA library.");

@@ -1,6 +1,8 @@
 // The table of functions of libpyff_cuda: all that _core, which does not link the library, knows of it.
 #pragma once
 
+#include <initializer_list>
+
 #include "api/pyff.hpp"
 #include "cuda/call.hpp"
 #include "cuda/neighbor_list.hpp"
