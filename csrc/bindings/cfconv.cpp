@@ -1,20 +1,10 @@
-#include <pybind11/stl.h>
-
-#include <array>
 #include <vector>
 
-#include "bindings/graph.hpp"
+#include "bindings/cfconv_args.hpp"
 #include "cpu/dispatch.hpp"
 #include "cpu/scratch.hpp"
 
 namespace {
-
-using Basis = std::tuple<double, double, double, int>;  // start, spacing, gamma, size
-using CutoffArgs = std::tuple<int, double, double>;     // kind, radius, onset
-
-// n_features, distance, h, grad_y, u, v, threads
-using DataArgs = std::tuple<std::int64_t, Address, Address, Address, Address, Address, int>;
-using OutArgs = std::array<Address, 4>;  // y, grad_h, grad_distance, grad_grad_y
 
 // Scratch that outlives the call and only grows: one per calling thread and scalar type.
 template <class T>
@@ -22,25 +12,6 @@ T* scratch(std::size_t elements) {
   thread_local std::vector<T> memory;
   if (memory.size() < elements) memory.resize(elements);
   return memory.data();
-}
-
-template <class T>
-pyff::CfconvData<T> data(const GraphArgs& g, const DataArgs& a, T* memory) {
-  const auto features = [](Address x) { return pointer<const T>(x); };
-  return {graph_from(g),
-          std::get<0>(a),
-          pointer<const double>(std::get<1>(a)),
-          features(std::get<2>(a)),
-          features(std::get<3>(a)),
-          features(std::get<4>(a)),
-          pointer<const double>(std::get<5>(a)),
-          memory,
-          std::get<6>(a)};
-}
-
-template <class T>
-pyff::CfconvResult<T> result(const OutArgs& a) {
-  return {pointer<T>(a[0]), pointer<T>(a[1]), pointer<double>(a[2]), pointer<T>(a[3])};
 }
 
 template <class Params>
@@ -60,29 +31,6 @@ void table(int order, const GraphArgs& g, const DataArgs& d, std::tuple<Address,
                                          {pointer<const T>(coef), intervals, start, spacing},
                                          result<T>(out),
                                          {pointer<T>(grad)}});
-}
-
-using Weights = std::array<Address, 4>;                    // w1, b1, w2, b2
-using ShapeArgs = std::tuple<Basis, CutoffArgs, int, int>;  // and the two activations
-
-template <class T>
-pyff::FilterNetwork<T> network_filter(const Weights& w, const ShapeArgs& shape) {
-  const auto& [basis, cut, activation, last] = shape;
-  const auto [start, spacing, gamma, size] = basis;
-  const auto [kind, radius, onset] = cut;
-  return {pointer<const T>(w[0]),
-          pointer<const T>(w[1]),
-          pointer<const T>(w[2]),
-          pointer<const T>(w[3]),
-          {start, spacing, gamma, size},
-          {kind, radius, onset},
-          static_cast<pyff::Activation>(activation),
-          static_cast<pyff::Activation>(last)};
-}
-
-template <class T>
-pyff::NetworkGradient<T> network_gradient(const Weights& g) {
-  return {pointer<T>(g[0]), pointer<T>(g[1]), pointer<T>(g[2]), pointer<T>(g[3])};
 }
 
 template <class T>

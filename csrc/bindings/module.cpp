@@ -19,6 +19,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("isa", [] { return pyff::isa_name(pyff::active_isa()); }, "Instruction set of the kernels in use.");
   m.def("best_isa", [] { return pyff::isa_name(pyff::best_isa()); }, "Best instruction set of this processor.");
   bind_cfconv(m);
+  bind_cuda(m);
   bind_edge_geometry(m);
   bind_pointwise(m);
   bind_neighbors(m);

@@ -14,6 +14,7 @@ T* pointer(std::uintptr_t address) {
 }
 
 void bind_cfconv(py::module_& m);
+void bind_cuda(py::module_& m);
 void bind_edge_geometry(py::module_& m);
 void bind_pointwise(py::module_& m);
 void bind_neighbors(py::module_& m);

@@ -7,7 +7,7 @@
 #include <type_traits>
 
 #include "api/pyff.hpp"
-#include "cuda/call.hpp"
+#include "cuda/arena.hpp"
 #include "math/quintic.hpp"
 
 namespace pyff::cuda {

@@ -4,20 +4,20 @@
 
 #include <cmath>
 
+#include "cuda/arena.hpp"
 #include "cuda/neighbor_list.hpp"
-#include "cuda/simt.hpp"
-#include "math/search_frame.hpp"
+#include "neighbors/lattice.hpp"
 
 namespace pyff::cuda {
 
 namespace math = ::pyff::PYFF_ISA;
 
 struct SystemGrid {
-  math::SearchFrame frame;
+  math::Lattice lattice;
+  bool singular;
   double origin[3], scale[3];  // bin = (frac - origin) scale; frac of periodic axes is wrapped into [0, 1)
   std::int32_t bins[3];
   std::int32_t span[3];  // how many bins away a neighbor can be, images counted as further bins
-  bool periodic[3];
   std::int64_t first_bin;
 };
 
@@ -78,13 +78,14 @@ struct PrepareSystems {
   PYFF_DEVICE void operator()(const simt::Block& block) const {
     for (std::int64_t b = block.global_thread(); b < p.n_systems; b += block.global_threads()) {
       SystemGrid& grid = work.grid[b];
+      bool periodic[3];
       for (int c = 0; c < 3; ++c) {
-        grid.periodic[c] = p.pbc[3 * b + c] != 0;
+        periodic[c] = p.pbc[3 * b + c] != 0;
         work.box[6 * b + c] = ~0ull;
         work.box[6 * b + 3 + c] = 0ull;
       }
-      grid.frame = math::search_frame(p.cell + 9 * b, grid.periodic);
-      if (grid.frame.singular) simt::atomic_or(work.faults, std::uint32_t{kSingularCell});
+      grid.singular = !math::make_lattice(p.cell + 9 * b, periodic, grid.lattice);
+      if (grid.singular) simt::atomic_or(work.faults, std::uint32_t{kSingularCell});
     }
   }
 };
@@ -125,9 +126,9 @@ struct WrapAtoms {
     const bool finite = std::isfinite(r[0]) && std::isfinite(r[1]) && std::isfinite(r[2]);
     if (!finite) simt::atomic_or(work.faults, std::uint32_t{kBadPosition});
     for (int c = 0; c < 3; ++c) {
-      const double* dual = grid.frame.dual[c];
-      frac[c] = finite && !grid.frame.singular ? r[0] * dual[0] + r[1] * dual[1] + r[2] * dual[2] : 0.0;
-      double whole = grid.periodic[c] ? floor(frac[c]) : 0.0;
+      const double* dual = grid.lattice.inverse[c];
+      frac[c] = finite && !grid.singular ? r[0] * dual[0] + r[1] * dual[1] + r[2] * dual[2] : 0.0;
+      double whole = grid.lattice.periodic[c] ? floor(frac[c]) : 0.0;
       if (!(std::fabs(whole) < kFar)) {
         simt::atomic_or(work.faults, std::uint32_t{kFarPosition});
         whole = 0.0;
@@ -149,7 +150,7 @@ struct PrepareGrids {
     for (std::int64_t b = block.global_thread(); b < p.n_systems; b += block.global_threads()) {
       SystemGrid& grid = work.grid[b];
       grid.first_bin = p.ptr[b] + b;
-      grid.frame.singular ? one_bin(grid) : prepare(b, grid);
+      grid.singular ? one_bin(grid) : prepare(b, grid);
     }
   }
 
@@ -163,9 +164,9 @@ struct PrepareGrids {
       const double low = n > 0 ? from_ordered(work.box[6 * b + c]) : 0.0;
       const double high = n > 0 ? from_ordered(work.box[6 * b + 3 + c]) : 0.0;
       far[c] = std::fabs(low) > std::fabs(high) ? std::fabs(low) : std::fabs(high);
-      grid.origin[c] = grid.periodic[c] ? 0.0 : low;
-      extent[c] = grid.periodic[c] ? 1.0 : high - low;
-      const double fit = extent[c] / (p.cutoff * grid.frame.reach[c] * kWider);
+      grid.origin[c] = grid.lattice.periodic[c] ? 0.0 : low;
+      extent[c] = grid.lattice.periodic[c] ? 1.0 : high - low;
+      const double fit = extent[c] * grid.lattice.height[c] / (p.cutoff * kWider);
       grid.bins[c] = fit >= 2 ? (fit < 1e6 ? static_cast<std::int32_t>(fit) : 1000000) : 1;
     }
     limit_bins(n, grid);
@@ -201,10 +202,10 @@ struct PrepareGrids {
     grid.scale[c] = grid.bins[c] / (extent > 0 ? extent : 1.0);
     // the error of a fractional coordinate grows with its size
     const double slack = 1e-9 + 1e-14 * far * grid.scale[c];
-    const double span = ceil(p.cutoff * grid.frame.reach[c] * grid.scale[c] + slack);
-    const double most = grid.periodic[c] ? 1e6 : grid.bins[c] - 1;
+    const double span = ceil(p.cutoff / grid.lattice.height[c] * grid.scale[c] + slack);
+    const double most = grid.lattice.periodic[c] ? 1e6 : grid.bins[c] - 1;
     grid.span[c] = static_cast<std::int32_t>(span < most ? span : most);
-    return 2 * (span < most || grid.periodic[c] ? span : most) + 1;
+    return 2 * (span < most || grid.lattice.periodic[c] ? span : most) + 1;
   }
 };
 

@@ -60,7 +60,7 @@ struct SearchPairs {
       const std::int32_t own = bin_along(grid, c, work.frac[3 * static_cast<std::int64_t>(atom.n) + c]);
       low[c] = own - grid.span[c];
       high[c] = own + grid.span[c];
-      if (grid.periodic[c]) continue;
+      if (grid.lattice.periodic[c]) continue;
       low[c] = low[c] > 0 ? low[c] : 0;
       high[c] = high[c] < grid.bins[c] ? high[c] : grid.bins[c] - 1;
     }

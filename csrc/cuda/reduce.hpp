@@ -1,7 +1,7 @@
 // Prefix sums and sums of partial results, in a fixed order.
 #pragma once
 
-#include "cuda/call.hpp"
+#include "cuda/arena.hpp"
 
 namespace pyff::cuda {
 

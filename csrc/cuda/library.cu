@@ -1,0 +1,83 @@
+#include "cuda/library.hpp"
+
+#include <exception>
+#include <string>
+
+#include "core/status.hpp"
+#include "cuda/cfconv.hpp"
+#include "cuda/devices.hpp"
+
+namespace pyff::cuda {
+namespace {
+
+std::string& last_message() {
+  thread_local std::string text;
+  return text;
+}
+
+const char* message() { return last_message().c_str(); }
+
+// No exception leaves the library.
+template <class Body>
+Status guarded(Body&& body) {
+  try {
+    body();
+    return kOk;
+  } catch (const Error& e) {
+    last_message() = e.what();
+    return kCallerError;
+  } catch (const std::exception& e) {
+    last_message() = e.what();
+    return kFailure;
+  }
+}
+
+Status probe() {
+  return guarded([] { last_message() = usable_devices(); });
+}
+
+#define PYFF_CFCONV_FUNCTIONS(name, Params)                                                        \
+  {                                                                                                \
+    [](int order, const Params* params, std::int64_t* bytes) {                                     \
+      return guarded([&] { *bytes = name##_scratch(order, *params); });                            \
+    },                                                                                             \
+        [](int order, const Params* params, const Call* call) {                                    \
+          return guarded([&] {                                                                     \
+            const DeviceGuard guard(call->device);                                                 \
+            name(order, *params, *call);                                                           \
+          });                                                                                      \
+        }                                                                                          \
+  }
+
+const Library library{message,
+                      probe,
+                      PYFF_CFCONV_FUNCTIONS(cfconv_table, CfconvTableParams<float>),
+                      PYFF_CFCONV_FUNCTIONS(cfconv_table, CfconvTableParams<double>),
+                      PYFF_CFCONV_FUNCTIONS(cfconv_network, CfconvNetworkParams<float>),
+                      PYFF_CFCONV_FUNCTIONS(cfconv_network, CfconvNetworkParams<double>),
+                      [](const NeighborParams* params, std::int64_t* bytes) {
+                        return guarded([&] { *bytes = neighbor_count_scratch(*params); });
+                      },
+                      [](const NeighborParams* params, const Call* call) {
+                        return guarded([&] {
+                          const DeviceGuard guard(call->device);
+                          neighbor_count(*params, *call);
+                        });
+                      },
+                      [](const NeighborParams* params, std::int64_t* bytes) {
+                        return guarded([&] { *bytes = neighbor_fill_scratch(*params); });
+                      },
+                      [](const NeighborParams* params, const void* count_scratch, const Call* call) {
+                        return guarded([&] {
+                          const DeviceGuard guard(call->device);
+                          neighbor_fill(*params, count_scratch, *call);
+                        });
+                      }};
+#undef PYFF_CFCONV_FUNCTIONS
+
+}  // namespace
+}  // namespace pyff::cuda
+
+extern "C" __attribute__((visibility("default"))) const pyff::cuda::Library* pyff_cuda_library(std::int64_t layout) {
+  return layout == pyff::cuda::library_layout() ? &pyff::cuda::library : nullptr;
+}
