@@ -28,9 +28,7 @@ def structure(request):
 def test_numpy_full_list(benchmark, structure):
     """i, j, S, D and d, fresh arrays."""
     pbc = np.array([structure.periodic] * 3)
-    arrays = benchmark(
-        neighbor_list, "ijSDd", positions=structure.pos, cell=structure.cell, pbc=pbc, cutoff=CUTOFF
-    )
+    arrays = benchmark(neighbor_list, "ijSDd", positions=structure.pos, cell=structure.cell, pbc=pbc, cutoff=CUTOFF)
     benchmark.extra_info["pairs"] = len(arrays[0])
 
 

@@ -53,16 +53,19 @@ class FilterTable:
         self._quintic = torch.tensor(_QUINTIC, dtype=torch.float64) * scale.repeat(2)
 
     def coefficients(self, weights: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
-        """Polynomial coefficients [K,6,F] in dtype, from weights (w1, b1, w2, b2) of any precision."""
-        w = filter_nodes(tuple(x.double() for x in weights), self._nodes, self.shape)  # [3, K+1, F]
+        """Polynomial coefficients [K,6,F] in dtype, from weights (w1, b1, w2, b2) of any precision.
+
+        A hundred nodes are the CPU's work, wherever the weights are: float64 is slow on many GPUs.
+        """
+        w = filter_nodes(tuple(x.cpu().double() for x in weights), self._nodes, self.shape)  # [3, K+1, F]
         ends = torch.cat([w[:, :-1], w[:, 1:]])  # [6, K, F]
         coef = (self._quintic @ ends.reshape(6, -1)).reshape(6, self.intervals, -1)
-        return coef.to(dtype).transpose(0, 1).contiguous()
+        return coef.to(device=weights[0].device, dtype=dtype).transpose(0, 1).contiguous()
 
 
 def table_error(table: FilterTable, weights: tuple[Tensor, ...]) -> tuple[float, float]:
     """Largest error of value and slope half-way between nodes, relative to the largest value and slope."""
-    weights = tuple(x.detach().double() for x in weights)
+    weights = tuple(x.detach().cpu().double() for x in weights)
     middle = (torch.arange(table.intervals, dtype=torch.float64) + 0.5) * table.spacing
     exact = filter_nodes(weights, middle, table.shape)
     coef = table.coefficients(weights, torch.float64)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from pyff import _core
 
-__all__ = ["address", "feature_kernel", "graph_args", "require", "require_graph"]
+__all__ = ["address", "feature_kernel", "graph_args", "require", "require_device", "require_graph", "runs_on_twin"]
 
 _SUFFIX = {torch.float32: "float32", torch.float64: "float64"}
+_SAID: set[str] = set()
 
 
 def require(op: str, name: str, x: Tensor, shape: tuple, dtype: torch.dtype | tuple[torch.dtype, ...]) -> None:
-    """x must be a plain dense CPU tensor of the dtype and shape (None: any length)."""
+    """x must be a plain dense tensor of the dtype and shape (None: any length), on the CPU or a CUDA device."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{op}: {name} must be a torch.Tensor; received {type(x).__name__}")
     dtypes = dtype if isinstance(dtype, tuple) else (dtype,)
@@ -23,8 +27,8 @@ def require(op: str, name: str, x: Tensor, shape: tuple, dtype: torch.dtype | tu
     if x.dim() != len(shape) or any(s is not None and s != n for s, n in zip(shape, x.shape)):
         text = ", ".join("any" if s is None else str(s) for s in shape)
         raise ValueError(f"{op}: {name} must have shape ({text}); received {tuple(x.shape)}")
-    if x.device.type != "cpu":
-        raise RuntimeError(f"{op}: {name} is on {x.device}, for which this build has no kernel; move it with .cpu()")
+    if x.device.type not in ("cpu", "cuda"):
+        raise RuntimeError(f"{op}: {name} is on {x.device}, for which there is no kernel; move it with .cpu()")
     if x.layout is not torch.strided or x.is_conj() or x.is_neg():
         raise TypeError(f"{op}: {name} must be a dense tensor without conjugate or negative bits")
 
@@ -36,7 +40,8 @@ def require_graph(op: str, row_ptr: Tensor, idx_i: Tensor, idx_j: Tensor, edge_r
     n_edges = idx_j.shape[0] if isinstance(idx_j, Tensor) and idx_j.dim() == 1 else None
     for name, x in (("idx_i", idx_i), ("idx_j", idx_j), ("edge_rev", edge_rev)):
         require(op, name, x, (n_edges,), torch.int64)
-    if row_ptr.shape[0] < 1 or int(row_ptr[-1]) != n_edges:
+    # reading the last entry would wait for a GPU
+    if row_ptr.shape[0] < 1 or (not row_ptr.is_cuda and int(row_ptr[-1]) != n_edges):
         raise ValueError(f"{op}: row_ptr must start at 0 and end at the number of edges, {n_edges}")
     return row_ptr.shape[0] - 1, n_edges
 
@@ -52,6 +57,28 @@ def graph_args(row_ptr: Tensor, idx_i: Tensor, idx_j: Tensor, edge_rev: Tensor) 
     )  # fmt: skip
 
 
-def feature_kernel(name: str, dtype: torch.dtype):
-    """The native function `name` for features of this dtype."""
-    return getattr(_core, f"{name}_{_SUFFIX[dtype]}")
+def feature_kernel(name: str, dtype: torch.dtype, device: torch.device):
+    """The native function `name` for features of this dtype, on this device."""
+    function = f"{name}_{_SUFFIX[dtype]}"
+    if device.type == "cpu":
+        return getattr(_core, function)
+    from pyff.ops import _cuda
+
+    return partial(_cuda.call, function, device)
+
+
+def require_device(op: str, device: torch.device, **tensors: Tensor) -> None:
+    """All tensors must be where the first argument is."""
+    for name, x in tensors.items():
+        if x.device != device:
+            raise ValueError(f"{op}: {name} must be on {device} like the others; received a tensor on {x.device}")
+
+
+def runs_on_twin(op: str, x: Tensor) -> bool:
+    """Whether the op has no kernel for x's device, so that its plain-torch twin runs; said once per op."""
+    if x.device.type == "cpu":
+        return False
+    if op not in _SAID:
+        _SAID.add(op)
+        logging.getLogger("pyff").info("%s runs as plain torch operations on %s", op, x.device)
+    return True

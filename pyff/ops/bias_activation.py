@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyff.ops._check import address, feature_kernel, require
+from pyff.ops import reference
+from pyff.ops._check import address, feature_kernel, require, runs_on_twin
 from pyff.ops._register import Triple, differentiable_op
 
 __all__ = ["ACTIVATIONS", "bias_activation"]
@@ -14,7 +15,7 @@ ACTIVATIONS = {"identity": 0, "ssp": 1, "silu": 2, "tanh": 3}  # csrc/math/activ
 
 
 def _call(order, x, bias, kind, grad_y=None, u=None, y=None, grad_x=None, grad_grad_y=None) -> None:
-    feature_kernel("bias_activation", x.dtype)(
+    feature_kernel("bias_activation", x.dtype, x.device)(
         order, x.shape[0], x.shape[1], kind, address(x), address(bias), address(grad_y), address(u), address(y),
         address(grad_x), address(grad_grad_y), torch.get_num_threads(),
     )  # fmt: skip
@@ -72,4 +73,6 @@ def bias_activation(x: Tensor, bias: Tensor, activation: str) -> Tensor:
     if not torch.compiler.is_compiling():
         require("bias_activation", "x", x, (None, None), (torch.float32, torch.float64))
         require("bias_activation", "bias", bias, (x.shape[1],), x.dtype)
+        if runs_on_twin("bias_activation", x):
+            return reference.bias_activation(x, bias, activation)
     return _op(x, bias, ACTIVATIONS[activation])

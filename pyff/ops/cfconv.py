@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyff.ops import reference
-from pyff.ops._check import address, feature_kernel, graph_args, require, require_graph
+from pyff.ops._check import address, feature_kernel, graph_args, require, require_device, require_graph, runs_on_twin
 from pyff.ops._register import Triple, differentiable_op
 from pyff.ops.bias_activation import ACTIVATIONS
 from pyff.ops.radial import CUTOFFS, Cutoff, GaussianBasis
@@ -44,10 +44,12 @@ def _data(h, distance, threads, grad_y=None, u=None, v=None) -> tuple:
 
 
 def _partials(like: Tensor, threads: int) -> Tensor:
-    return torch.empty(threads, *like.shape, dtype=like.dtype)
+    return like.new_empty(threads, *like.shape)
 
 
 def _threads(distance: Tensor) -> int:
+    if distance.is_cuda:
+        return 1
     # a thread is worth waking for about a thousand edges
     return max(1, min(torch.get_num_threads(), distance.shape[0] // 1000))
 
@@ -57,7 +59,7 @@ def _threads(distance: Tensor) -> int:
 
 def _table(order, args, threads, out, grad_coef=None, **data) -> None:
     h, distance, coef, row_ptr, idx_i, idx_j, edge_rev, start, spacing = args
-    feature_kernel("cfconv_table", h.dtype)(
+    feature_kernel("cfconv_table", h.dtype, h.device)(
         order, graph_args(row_ptr, idx_i, idx_j, edge_rev), _data(h, distance, threads, **data),
         (address(coef), coef.shape[0], start, spacing), [address(x) for x in out], address(grad_coef),
     )  # fmt: skip
@@ -136,6 +138,7 @@ def cfconv_table(
         require("cfconv_table", "h", h, (n, None), _FLOATS)
         require("cfconv_table", "distance", distance, (e,), torch.float64)
         require("cfconv_table", "coef", coef, (None, 6, h.shape[1]), h.dtype)
+        require_device("cfconv_table", h.device, distance=distance, coef=coef, row_ptr=row_ptr, idx_j=idx_j)
     return _table_op(h, distance, coef, row_ptr, idx_i, idx_j, edge_rev, start, spacing)
 
 
@@ -150,7 +153,7 @@ def _shape_args(start, spacing, gamma, size, kind, radius, onset, activation, la
 
 def _network(order, args, threads, out, partials=(None,) * 4, **data) -> None:
     h, distance, w1, b1, w2, b2, row_ptr, idx_i, idx_j, edge_rev, *shape = args
-    feature_kernel("cfconv_network", h.dtype)(
+    feature_kernel("cfconv_network", h.dtype, h.device)(
         order,
         graph_args(row_ptr, idx_i, idx_j, edge_rev),
         _data(h, distance, threads, **data),
@@ -236,6 +239,7 @@ def cfconv(
         require("cfconv", "h", h, (n, None), _FLOATS)
         require("cfconv", "distance", distance, (e,), torch.float64)
         _require_weights("cfconv", weights, h.shape[1], shape, h.dtype)
+        require_device("cfconv", h.device, distance=distance, w1=weights[0], row_ptr=row_ptr, idx_j=idx_j)
     return _network_op(h, distance, *weights, row_ptr, idx_i, idx_j, edge_rev, *_flat(shape))
 
 
@@ -256,7 +260,7 @@ def _flat(shape: FilterShape) -> tuple:
 
 def _nodes(order, args, threads, out=None, grad_out=None, partials=(None,) * 4) -> None:
     w1, b1, w2, b2, distance, *shape = args
-    feature_kernel("filter_nodes", w1.dtype)(
+    feature_kernel("filter_nodes", w1.dtype, w1.device)(
         order,
         distance.shape[0],
         w1.shape[0],
@@ -321,4 +325,6 @@ def filter_nodes(weights: tuple[Tensor, Tensor, Tensor, Tensor], distance: Tenso
     if not torch.compiler.is_compiling():
         require("filter_nodes", "distance", distance, (None,), torch.float64)
         _require_weights("filter_nodes", weights, weights[0].shape[0], shape, weights[0].dtype)
+        if runs_on_twin("filter_nodes", distance):
+            return reference.filter_nodes(weights, distance, shape)
     return _nodes_op(*weights, distance, *_flat(shape))

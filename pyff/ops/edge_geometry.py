@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from pyff import _core
-from pyff.ops._check import address, graph_args, require, require_graph
+from pyff.ops import reference
+from pyff.ops._check import address, graph_args, require, require_device, require_graph, runs_on_twin
 from pyff.ops._register import Triple, differentiable_op
 
 __all__ = ["edge_geometry"]
@@ -100,6 +101,10 @@ def edge_geometry(
         require("edge_geometry", "batch", batch, (n,), torch.int64)
         if strain is not None:
             require("edge_geometry", "strain", strain, tuple(cell.shape), torch.float64)
+        require_device("edge_geometry", pos.device, cell=cell, shift=shift, row_ptr=row_ptr, batch=batch)
+        if runs_on_twin("edge_geometry", pos):
+            graph = (row_ptr, idx_i, idx_j, edge_rev)
+            return reference.edge_geometry(pos, cell, shift, *graph, batch, strain=strain)
     if strain is not None:
         deformation = torch.eye(3, dtype=strain.dtype, device=strain.device) + strain
         pos = torch.bmm(pos[:, None, :], deformation[batch])[:, 0]

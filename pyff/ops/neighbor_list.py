@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -67,11 +68,33 @@ def neighbor_list(
         cell = _per_system("cell", cell, n_systems, (3, 3), _FLOATS)
     elif pbc is not None and bool(pbc.any()):
         raise ValueError("neighbor_list: cell must be given for periodic structures; received None")
+    if pos.is_cuda:
+        return _on_cuda(pos, cell, pbc, batch, ptr, n_systems, cutoff)
     threads = 1 if n_atoms < _SERIAL_BELOW else torch.get_num_threads()
     arrays = _core.neighbor_batch(
         n_atoms, n_systems, pos.data_ptr(), address(cell), address(pbc), address(ptr), address(batch), cutoff, threads
     )
     return NeighborList(*map(torch.from_numpy, arrays))
+
+
+def _on_cuda(pos, cell, pbc, batch, ptr, n_systems: int, cutoff: float) -> NeighborList:
+    from pyff.ops import _cuda
+
+    if not 0 <= cutoff < math.inf:
+        raise ValueError(f"neighbor_list: cutoff must be finite and not negative; received {cutoff}")
+    on = {"device": pos.device}
+    if batch is None and ptr is None:
+        ptr = torch.tensor([0, pos.shape[0]], **on)
+    if ptr is None:
+        counts = torch.bincount(batch, minlength=n_systems)
+        ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    if batch is None:
+        batch = torch.repeat_interleave(torch.arange(n_systems, **on), ptr[1:] - ptr[:-1])
+    if cell is None:
+        cell = torch.zeros(n_systems, 3, 3, dtype=torch.float64, **on)
+    if pbc is None:
+        pbc = torch.zeros(n_systems, 3, dtype=torch.bool, **on)
+    return NeighborList(*_cuda.neighbor_list(pos.detach(), cell, pbc, batch, ptr, cutoff))
 
 
 def _dense(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyff.ops._check import feature_kernel, require
+from pyff.ops import reference
+from pyff.ops._check import feature_kernel, require, runs_on_twin
 from pyff.ops._register import Triple, differentiable_op
 
 __all__ = ["CUTOFFS", "Cutoff", "GaussianBasis", "cutoff_function", "gaussian_basis"]
@@ -53,7 +54,7 @@ class Cutoff:
 
 def _basis(distance: Tensor, start, spacing, gamma, size, dtype: torch.dtype, order: int) -> Tensor:
     out = torch.empty(distance.shape[0], size, dtype=dtype)
-    feature_kernel("gaussian_basis", dtype)(
+    feature_kernel("gaussian_basis", dtype, distance.device)(
         distance.shape[0], distance.contiguous().data_ptr(), start, spacing, gamma, size, order, out.data_ptr(),
         torch.get_num_threads(),
     )  # fmt: skip
@@ -62,7 +63,7 @@ def _basis(distance: Tensor, start, spacing, gamma, size, dtype: torch.dtype, or
 
 def _cutoff(distance: Tensor, kind, radius, onset, dtype: torch.dtype, order: int) -> Tensor:
     out = torch.empty(distance.shape[0], dtype=dtype)
-    feature_kernel("cutoff_function", dtype)(
+    feature_kernel("cutoff_function", dtype, distance.device)(
         distance.shape[0], distance.contiguous().data_ptr(), kind, radius, onset, order, out.data_ptr(),
         torch.get_num_threads(),
     )  # fmt: skip
@@ -119,10 +120,12 @@ def gaussian_basis(distance: Tensor, basis: GaussianBasis, *, dtype=torch.float3
     """
     if not torch.compiler.is_compiling():
         require("gaussian_basis", "distance", distance, (None,), torch.float64)
+        if order == 0 and runs_on_twin("gaussian_basis", distance):
+            return reference.gaussian_basis(distance, basis, dtype=dtype)
     parameters = (basis.start, basis.spacing, basis.gamma, basis.size)
     if order == 0:
         return _basis_op(distance, *parameters, dtype)
-    return _basis(distance.detach(), *parameters, dtype, order)
+    return _basis(distance.detach().cpu(), *parameters, dtype, order).to(distance.device)
 
 
 def cutoff_function(distance: Tensor, cutoff: Cutoff, *, dtype=torch.float32, order: int = 0) -> Tensor:
@@ -132,7 +135,9 @@ def cutoff_function(distance: Tensor, cutoff: Cutoff, *, dtype=torch.float32, or
     """
     if not torch.compiler.is_compiling():
         require("cutoff_function", "distance", distance, (None,), torch.float64)
+        if order == 0 and runs_on_twin("cutoff_function", distance):
+            return reference.cutoff_function(distance, cutoff, dtype=dtype)
     parameters = (CUTOFFS[cutoff.kind], cutoff.radius, cutoff.onset)
     if order == 0:
         return _cutoff_op(distance, *parameters, dtype)
-    return _cutoff(distance.detach(), *parameters, dtype, order)
+    return _cutoff(distance.detach().cpu(), *parameters, dtype, order).to(distance.device)
