@@ -183,5 +183,3 @@ def test_memory_and_count_of_a_large_list():
     assert got["extra"] <= 4 * got["pairs"] + 200 * got["atoms"]
     assert got["sorted"] and got["symmetric"] and got["shifts"] == [0, 0, 0]
     assert got["vectors"] < 1e-11 and got["longest"] < 5.0 and got["balance"] < 1e-5
-
-
