@@ -46,6 +46,12 @@ def water(n_atoms: int, periodic: bool = True, seed: int = 0) -> Atoms:
     return Atoms("OHH" * n, positions=pos % length, cell=[length] * 3, pbc=True)
 
 
+def skewed() -> Atoms:
+    """12 atoms in a strongly skewed cell whose heights are smaller than a 5 A cutoff."""
+    cell = np.array([[4.6, 0, 0], [3.1, 4.4, 0], [-2.7, 2.9, 4.2]])
+    return Atoms("C4O4H4", scaled_positions=np.random.default_rng(0).random((12, 3)), cell=cell, pbc=True)
+
+
 def batch(atoms: list[Atoms], cutoff: float = 5.0) -> GraphBatch:
     return collate([from_ase(a) for a in atoms], Needs(cutoff=cutoff))
 

@@ -22,30 +22,29 @@ CUTOFF = 5.0
 SECONDS_PER_PROGRAM = 3.0
 
 
-def pyff_call(s) -> Callable[[], int]:
-    import numpy as np
-
+def pyff_call(atoms) -> Callable[[], int]:
     from pyff import neighbor_list
 
-    pbc = np.array([s.periodic] * 3)
-    return lambda: len(neighbor_list("ijSDd", positions=s.pos, cell=s.cell, pbc=pbc, cutoff=CUTOFF)[0])
+    args = {"positions": atoms.positions, "cell": atoms.cell.array, "pbc": atoms.pbc, "cutoff": CUTOFF}
+    return lambda: len(neighbor_list("ijSDd", **args)[0])
 
 
-def vesin_call(s, threads: int) -> Callable[[], int]:
+def vesin_call(atoms, threads: int) -> Callable[[], int]:
     from vesin import NeighborList
 
     nl = NeighborList(cutoff=CUTOFF, full_list=True, sorted=True, n_threads=threads)
-    return lambda: len(nl.compute(points=s.pos, box=s.cell, periodic=s.periodic, quantities="ijSDd")[0])
+    args = {"points": atoms.positions, "box": atoms.cell.array, "periodic": bool(atoms.pbc.all())}
+    return lambda: len(nl.compute(quantities="ijSDd", **args)[0])
 
 
-def matscipy_call(s) -> Callable[[], int]:
+def matscipy_call(atoms) -> Callable[[], int]:
     import numpy as np
     from matscipy.neighbours import neighbour_list
 
-    lo, hi = s.pos.min(0) - 1.0, s.pos.max(0) + 1.0
-    box = {"cell": s.cell} if s.periodic else {"cell": np.diag(hi - lo), "cell_origin": lo}
-    pbc = [s.periodic] * 3
-    return lambda: len(neighbour_list("ijSDd", positions=s.pos, pbc=pbc, cutoff=CUTOFF, **box)[0])
+    lo, hi = atoms.positions.min(0) - 1.0, atoms.positions.max(0) + 1.0
+    box = {"cell": atoms.cell.array} if atoms.pbc.all() else {"cell": np.diag(hi - lo), "cell_origin": lo}
+    args = {"positions": atoms.positions, "pbc": atoms.pbc, "cutoff": CUTOFF, **box}
+    return lambda: len(neighbour_list("ijSDd", **args)[0])
 
 
 def time_interleaved(calls: dict[str, Callable], rounds: int = 25) -> dict[str, list[float]]:
@@ -67,9 +66,12 @@ def time_interleaved(calls: dict[str, Callable], rounds: int = 25) -> dict[str, 
     return samples
 
 
-def compare(case: str, s, threads: int) -> list[dict]:
-    calls = {"pyff": pyff_call(s)}
-    for name, make in (("vesin sorted", lambda: vesin_call(s, threads)), ("matscipy", lambda: matscipy_call(s))):
+def compare(case: str, atoms, threads: int) -> list[dict]:
+    calls = {"pyff": pyff_call(atoms)}
+    for name, make in (
+        ("vesin sorted", lambda: vesin_call(atoms, threads)),
+        ("matscipy", lambda: matscipy_call(atoms)),
+    ):
         try:
             calls[name] = make()
         except ImportError as e:
@@ -94,11 +96,11 @@ def compare(case: str, s, threads: int) -> list[dict]:
 
 
 def child(args) -> None:
-    import neighbor_systems as systems
+    import _systems as systems
 
     cases = [("molecule 21", systems.molecule()), ("skewed 12", systems.skewed()), ("water 99", systems.water(99))]
     cases += [(f"water {n}", systems.water(n)) for n in map(int, args.sizes.split(","))]
-    rows = [row for case, s in cases for row in compare(case, s, args.child)]
+    rows = [row for case, atoms in cases for row in compare(case, atoms, args.child)]
     if args.json:
         from pyff import _core
 

@@ -59,11 +59,13 @@ def neighbor_list(
     elif positions is None:
         raise ValueError("atoms or positions must be given; received neither")
     if type(positions) is not np.ndarray:
-        positions = np.asarray(positions, dtype=np.float64)
+        positions = _as_floats("positions", positions)
         if positions.size == 0:
             positions = positions.reshape(-1, 3)
-    pbc = _OPEN if pbc is None else pbc if type(pbc) is np.ndarray and pbc.ndim else np.broadcast_to(pbc, 3)
-    cell = _as_cell(cell, pbc) if type(cell) is not np.ndarray else cell
+    if type(pbc) is not np.ndarray or pbc.shape != (3,):
+        pbc = _as_pbc(pbc)
+    if type(cell) is not np.ndarray:
+        cell = _as_cell(cell, pbc)
     threads = 1 if len(positions) < _SERIAL_BELOW else thread_count()
     if type(cutoff) is float:
         return _core.neighbor_list(quantities, positions, cell, pbc, cutoff, half, self_interaction, threads)
@@ -75,11 +77,26 @@ def neighbor_list(
     )
 
 
-def _as_cell(cell, pbc) -> np.ndarray:
+def _as_floats(name: str, value) -> np.ndarray:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as e:
+        raise ValueError(f"{name} must be numbers; received {value!r}") from e
+
+
+def _as_pbc(pbc) -> np.ndarray:
+    if pbc is None:
+        return _OPEN
+    if np.shape(pbc) not in ((), (3,)):
+        raise ValueError(f"pbc must be one or three booleans; received {pbc!r}")
+    return np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
+
+
+def _as_cell(cell, pbc: np.ndarray) -> np.ndarray:
     if cell is not None:
-        return np.asarray(cell, dtype=np.float64)
-    if np.any(pbc):
-        raise ValueError(f"cell must be given for a periodic structure; received cell=None with pbc={list(pbc)}")
+        return _as_floats("cell", cell)
+    if pbc.any():
+        raise ValueError(f"cell must be given for a periodic structure; received None with pbc={pbc.tolist()}")
     return _NO_CELL
 
 
@@ -91,7 +108,7 @@ def _pair_cutoffs(cutoff, numbers, n_atoms: int):
             raise ValueError("numbers must be given where cutoff is a mapping and atoms is None; received None")
         species, table = _element_table(cutoff, np.asarray(numbers))
         return float(table.max()), radius, species, table
-    value = np.asarray(cutoff, dtype=np.float64) if cutoff is not None else np.empty((0, 0))
+    value = _as_floats("cutoff", cutoff) if cutoff is not None else np.empty((0, 0))
     if value.ndim == 0:
         return float(value), radius, species, table
     if value.shape != (n_atoms,):

@@ -20,35 +20,45 @@ inline std::uint32_t key_of(std::int64_t j, std::int32_t s0, std::int32_t s1, st
          (static_cast<std::uint32_t>(s0) * 8u + static_cast<std::uint32_t>(s1)) * 8u + static_cast<std::uint32_t>(s2);
 }
 
-// One pass over the row for everything that is an integer. Four lanes per shift, the fourth overwritten by the next
-// pair; the row's last pair is written exactly, because the next row may be there already.
+// Where a row's integers go, in registers: stores through p could change p as far as the compiler knows.
+struct IntegerRow {
+  const NeighborParticle* particle;
+  std::int64_t atom_offset, i;
+  std::int64_t *idx_i, *idx_j;
+  std::int32_t* shift;
+  std::uint32_t* key;
+  std::uint32_t self_key;
+  Int4 self;
+};
+
+// Writes pair k; four lanes of the shift unless the pair is the last of its row.
+template <bool Shift, bool Key, std::size_t ShiftBytes>
+inline void fill_integers(const IntegerRow& row, std::int64_t k, std::int32_t hit) {
+  const NeighborParticle& j = row.particle[hit];
+  row.idx_i[k] = row.i;
+  row.idx_j[k] = j.atom + row.atom_offset;
+  if (Shift) {
+    Int4 s;
+    std::memcpy(&s, j.shift, sizeof s);
+    s -= row.self;
+    std::memcpy(row.shift + 3 * k, &s, ShiftBytes);
+  }
+  if (Key) row.key[k] = key_of(j.atom, j.shift[0], j.shift[1], j.shift[2]) - row.self_key;
+}
+
+// One pass over the row for everything that is an integer. The fourth lane of a shift is overwritten by the next pair;
+// the row's last pair is written exactly, because the next row may be there already.
 template <bool Shift, bool Key>
 void fill_integers(const NeighborFillParams& p, const Row& row) {
-  const std::int64_t i = row.self->atom + p.atom_offset;
-  std::int64_t* idx_i = p.idx_i + row.begin;
-  std::int64_t* idx_j = p.idx_j + row.begin;
-  std::int32_t* shift = p.shift + 3 * row.begin;
-  Int4 self, s;
-  std::memcpy(&self, row.self->shift, sizeof self);
-  const std::uint32_t self_key = key_of(-p.atom_offset, self[0], self[1], self[2]);
-  for (std::int64_t k = 0; k < row.n; ++k) {
-    const NeighborParticle& particle = p.cells.particle[row.hits[k]];
-    const std::int64_t j = particle.atom + p.atom_offset;
-    idx_i[k] = i;
-    idx_j[k] = j;
-    if (Shift) {
-      std::memcpy(&s, particle.shift, sizeof s);
-      s -= self;
-      if (k + 1 < row.n)
-        std::memcpy(shift + 3 * k, &s, sizeof s);
-      else
-        std::memcpy(shift + 3 * k, &s, 3 * sizeof(std::int32_t));
-    }
-    if (Key) {
-      const std::int32_t* t = particle.shift;
-      p.key[row.begin + k] = key_of(particle.atom, t[0], t[1], t[2]) - self_key;
-    }
-  }
+  if (row.n == 0) return;
+  IntegerRow r{p.cells.particle, p.atom_offset, row.self->atom + p.atom_offset, p.idx_i + row.begin,
+               p.idx_j + row.begin, p.shift + 3 * row.begin, p.key + row.begin, 0, {}};
+  std::memcpy(&r.self, row.self->shift, sizeof r.self);
+  r.self_key = key_of(-p.atom_offset, r.self[0], r.self[1], r.self[2]);
+  const std::int32_t* const hits = row.hits;
+  const std::int64_t last = row.n - 1;
+  for (std::int64_t k = 0; k < last; ++k) fill_integers<Shift, Key, sizeof(Int4)>(r, k, hits[k]);
+  fill_integers<Shift, Key, 3 * sizeof(std::int32_t)>(r, last, hits[last]);
 }
 
 void fill_some_integers(const NeighborFillParams& p, const Row& row) {
@@ -122,17 +132,15 @@ inline std::int64_t find_key(const std::uint32_t* key, std::int64_t begin, std::
   return end;
 }
 
-void pair_with_reverse(const NeighborReverseParams& p, std::int64_t i, std::int64_t e) {
-  const std::int64_t j = p.idx_j[e], end = p.row_ptr[j + 1];
-  const std::int32_t* s = p.shift + 3 * e;
+// The position of (i, -shift) in the row of the sender.
+inline std::int64_t reverse_of(const std::int64_t* idx_j, const std::int32_t* shift, const std::uint32_t* key,
+                               std::int64_t begin, std::int64_t end, std::int64_t i, const std::int32_t* s) {
   const std::uint32_t wanted = key_of(i, -s[0], -s[1], -s[2]);
-  std::int64_t k = find_key(p.key, p.row_ptr[j], end, wanted);
+  std::int64_t k = find_key(key, begin, end, wanted);
   // different pairs may share a key
-  while (k < end && !(p.idx_j[k] == i && p.shift[3 * k] == -s[0] && p.shift[3 * k + 1] == -s[1] &&
-                      p.shift[3 * k + 2] == -s[2]))
-    k = find_key(p.key, k + 1, end, wanted);
-  p.edge_rev[e] = k;
-  p.edge_rev[k] = e;
+  while (k < end && !(idx_j[k] == i && shift[3 * k] == -s[0] && shift[3 * k + 1] == -s[1] && shift[3 * k + 2] == -s[2]))
+    k = find_key(key, k + 1, end, wanted);
+  return k;
 }
 
 }  // namespace
@@ -155,10 +163,20 @@ void neighbor_fill(const NeighborFillParams& p) {
 }
 
 void neighbor_reverse(const NeighborReverseParams& p) {
-  for (std::int64_t i = p.row_begin; i < p.row_end; ++i)
-    for (std::int64_t e = p.row_ptr[i]; e < p.row_ptr[i + 1]; ++e) {
-      if (is_chosen_half(i, p.idx_j[e], p.shift + 3 * e)) pair_with_reverse(p, i, e);
+  const std::int64_t *const row_ptr = p.row_ptr, *const idx_j = p.idx_j;
+  const std::int32_t* const shift = p.shift;
+  const std::uint32_t* const key = p.key;
+  std::int64_t* const edge_rev = p.edge_rev;
+  for (std::int64_t i = p.row_begin; i < p.row_end; ++i) {
+    const std::int64_t end = row_ptr[i + 1];
+    for (std::int64_t e = row_ptr[i]; e < end; ++e) {
+      const std::int64_t j = idx_j[e];
+      if (!is_chosen_half(i, j, shift + 3 * e)) continue;
+      const std::int64_t k = reverse_of(idx_j, shift, key, row_ptr[j], row_ptr[j + 1], i, shift + 3 * e);
+      edge_rev[e] = k;
+      edge_rev[k] = e;
     }
+  }
 }
 
 }  // namespace pyff::PYFF_ISA

@@ -16,13 +16,13 @@ CELL = np.eye(3) * 4
 def test_position_not_finite_or_out_of_range(bad, pbc):
     pos = POS.copy()
     pos[1, 2] = bad
-    with pytest.raises(ValueError, match="positions must .* atom 1"):
+    with pytest.raises(ValueError, match=r"positions must .* atom 1"):
         neighbor_list("i", positions=pos, cell=CELL, pbc=pbc, cutoff=2.0)
 
 
 @pytest.mark.parametrize("cutoff", [np.nan, np.inf, -1.0, -1, None, [[1.0]], [1.0], [1.0, 2.0, 3.0], "x"])
 def test_cutoff_not_usable(cutoff):
-    with pytest.raises(ValueError, match="cutoff|could not convert"):
+    with pytest.raises(ValueError, match="cutoff must"):
         neighbor_list("i", positions=POS, cutoff=cutoff)
 
 
@@ -83,6 +83,12 @@ def test_positions_of_the_wrong_shape(pos):
         neighbor_list("i", positions=pos, cutoff=2.0)
 
 
+@pytest.mark.parametrize("pos", ["abc", [[0, 0, 0], [1, 1]], [["x", 0, 0]]])
+def test_positions_that_are_no_numbers(pos):
+    with pytest.raises(ValueError, match="positions must be numbers"):
+        neighbor_list("i", positions=pos, cutoff=2.0)
+
+
 @pytest.mark.parametrize("cell", [np.zeros(3), np.zeros((2, 3)), np.zeros((3, 2)), np.zeros(9), [4.0, 4.0, 4.0]])
 def test_cell_of_the_wrong_shape(cell):
     with pytest.raises(ValueError, match=r"cell must have shape \(3, 3\)"):
@@ -90,7 +96,7 @@ def test_cell_of_the_wrong_shape(cell):
 
 
 def test_pbc_of_the_wrong_shape():
-    with pytest.raises(ValueError, match="pbc must|broadcast"):
+    with pytest.raises(ValueError, match="pbc must"):
         neighbor_list("i", positions=POS, cell=CELL, pbc=[True, False], cutoff=2.0)
     with pytest.raises(ValueError, match="pbc must"):
         neighbor_list("i", positions=POS, cell=CELL, pbc=np.array([True, False]), cutoff=2.0)
