@@ -26,7 +26,8 @@ CONFIGS = {
 
 
 def config(kind: str, **values) -> TrainConfig:
-    return TrainConfig(lr=0.01, batch_size=5, max_epochs=10, checkpoint_interval=0, **{**CONFIGS[kind], **values})
+    base = {"lr": 0.01, "batch_size": 5, "max_epochs": 10, "checkpoint_interval": 0}
+    return TrainConfig(**{**base, **CONFIGS[kind], **values})
 
 
 def trainer(folder: Path, settings: TrainConfig, model=None) -> Trainer:
