@@ -212,14 +212,23 @@ class TrainingLoop:
         """Loss and errors on the validation frames, with averaged weights."""
         with self.ema.applied():
             predictions = predict(self.model, self.valid_store, self.config.valid_batch_size)
-        loss = self.loss.of_predictions(predictions)
-        if not math.isfinite(loss):
-            raise NonFiniteLossError(
-                f"the validation loss is not finite after epoch {self.state.epoch}; "
-                f"best.safetensors holds epoch {self.state.best_epoch}. Lower lr or clip_norm.",
-                [],
-            )
+            loss = self.loss.of_predictions(predictions)
+            if not math.isfinite(loss):
+                self._fail_validation()
         return loss, Metrics.of(predictions, self.valid.units)
+
+    def _fail_validation(self) -> None:
+        names = []
+        for name, system in zip(self.valid.names, self.valid.systems):
+            alone = predict(self.model, GraphStore([system], self.model.needs, self.config.device))
+            if not math.isfinite(self.loss.of_predictions(alone)):
+                names.append(name)
+        raise NonFiniteLossError(
+            f"the validation loss is not finite after epoch {self.state.epoch}; it comes from "
+            f"{', '.join(names[:10])}{' and others' if len(names) > 10 else ''}. best.safetensors holds epoch "
+            f"{self.state.best_epoch}. Check these frames; if they are sound, lower lr or clip_norm.",
+            names,
+        )
 
     def _row(self, lr: float, loss: float, metrics: Metrics) -> dict:
         s = self.state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,19 +48,20 @@ class Loss:
         return total, {name: value.detach() for name, value in terms.items()}
 
     def terms(self, output: Output, labels: Labels) -> dict[str, Tensor]:
+        """Unweighted terms by name, over the labelled frames."""
         terms = {}
         if self.energy > 0 and labels.has_energy.any():
-            square = (output.energy - labels.energy) ** 2 / labels.n_atoms
-            terms["energy"] = _mean(square, labels.has_energy)
+            pick = _picker(labels.has_energy, labels.energy.device)
+            error = pick(output.energy) - pick(labels.energy)
+            terms["energy"] = (error**2 / pick(labels.n_atoms)).mean()
         if self.forces > 0 and labels.has_forces.any():
-            square = (output.forces - labels.forces) ** 2
             has = labels.has_forces
-            if not has.all():
-                has = np.repeat(has, labels.n_atoms.cpu().numpy())
-            terms["forces"] = _mean(square, has)
+            pick = _picker(has if has.all() else np.repeat(has, labels.n_atoms.cpu().numpy()), labels.forces.device)
+            terms["forces"] = ((pick(output.forces) - pick(labels.forces)) ** 2).mean()
         if self.stress > 0 and labels.has_stress.any():
-            virial = labels.volume[:, None, None] * (output.stress - labels.stress)
-            terms["stress"] = _mean(virial**2 / labels.n_atoms[:, None, None], labels.has_stress)
+            pick = _picker(labels.has_stress, labels.stress.device)
+            virial = pick(labels.volume)[:, None, None] * (pick(output.stress) - pick(labels.stress))
+            terms["stress"] = (virial**2 / pick(labels.n_atoms)[:, None, None]).mean()
         return terms
 
     def of_predictions(self, p: Predictions) -> float:
@@ -80,8 +82,9 @@ def output_zero(output: Output) -> Tensor:
     return output.energy.sum() * 0.0
 
 
-def _mean(square: Tensor, has: np.ndarray) -> Tensor:
-    """Mean over the labelled rows. Rows are selected, not multiplied by zero: 0 * NaN would poison the gradient."""
+def _picker(has: np.ndarray, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Selects the labelled rows, before any arithmetic: NaN times a zero gradient would still be NaN."""
     if has.all():
-        return square.mean()
-    return square[torch.from_numpy(has).to(square.device)].mean()
+        return lambda x: x
+    mask = torch.from_numpy(has).to(device)
+    return lambda x: x[mask]

@@ -26,7 +26,8 @@ CONFIGS = {
 
 
 def config(kind: str, **values) -> TrainConfig:
-    return TrainConfig(lr=0.01, batch_size=5, max_epochs=10, checkpoint_interval=0, **{**CONFIGS[kind], **values})
+    base = {"lr": 0.01, "batch_size": 5, "max_epochs": 10, "checkpoint_interval": 0}
+    return TrainConfig(**{**base, **CONFIGS[kind], **values})
 
 
 def trainer(folder: Path, settings: TrainConfig, model=None) -> Trainer:
@@ -137,7 +138,7 @@ print("stopped", report.stopped, flush=True)
 def start(folder: Path) -> subprocess.Popen:
     path = os.pathsep.join([str(Path(__file__).resolve().parent.parent), *sys.path])
     child = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder)], env={**os.environ, "PYTHONPATH": path},
+        [sys.executable, "-c", PROGRAM, str(folder)], env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
