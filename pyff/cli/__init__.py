@@ -38,7 +38,7 @@ def run(argv: list[str]) -> int:
 
 def _usage(error) -> int:
     command = error.ctx.command_path if getattr(error, "ctx", None) else "pyff"
-    return _complain(f"{error.format_message()} See `{command} --help`.", 2)
+    return _complain(f"{error.format_message().rstrip('.')}. See `{command} --help`.", 2)
 
 
 def _sentence(error: Exception) -> str:

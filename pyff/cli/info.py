@@ -29,15 +29,14 @@ def run_info(console: Console, model: Path | None) -> int:
 
 def _machine() -> dict[str, str]:
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
-    torch_cuda = _torch_cuda()
     return {
         "pyff": f"{__version__} in {Path(_core.__file__).parent}",
         "python": f"{platform.python_version()} on {sys.platform} {platform.machine()}",
         "packages": versions,
         "instruction set": _instruction_set(),
         "threads": _threads(),
-        "CUDA": torch_cuda,
-        "CUDA kernels": _cuda_kernels(torch_cuda),
+        "CUDA in torch": _torch_cuda(),
+        "CUDA kernels": _core.cuda_status(),
         "models run on": "the learning path (torch modules over the native kernels); calculators report it in .info",
     }
 
@@ -79,13 +78,6 @@ def _torch_cuda() -> str:
     if not torch.cuda.is_available():
         return "none: torch finds no usable GPU or driver"
     return ", ".join(torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count()))
-
-
-def _cuda_kernels(devices: str) -> str:
-    libraries = list(Path(_core.__file__).parent.glob("libpyff_cuda*"))
-    if not libraries:
-        return "not built: nvcc was not there, or PYFF_CUDA=OFF, when pyff was installed"
-    return "built, but no device to use them" if devices.startswith("none") else "built, used for CUDA tensors"
 
 
 def _model(console: Console, path: Path) -> int:

@@ -10,6 +10,7 @@ from ase import Atoms
 from pyff.calculators import Calculator
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
+from pyff.cli.threads import threads_for
 from pyff.errors import PyffError
 from pyff.md import (
     MDReport,
@@ -64,8 +65,15 @@ def run_md_command(
     production = options.settings(options.time)
     atoms, first_step = _starting_point(console, start, options)
     production = replace(production, steps=max(0, production.steps - first_step))
-    calc = atoms.calc = Calculator(model, device, dtype)
-    log = options.out.with_suffix(".csv")
+    atoms.calc = Calculator(model, device, dtype)
+    with threads_for(len(atoms)):
+        return _run(console, atoms, production, options, first_step, device)
+
+
+def _run(
+    console: Console, atoms: Atoms, production: MDSettings, options: MDOptions, first_step: int, device: str
+) -> int:
+    calc, log = atoms.calc, options.out.with_suffix(".csv")
     console.say(
         f"{atoms.get_chemical_formula()}, {len(atoms)} atoms, {calc.model_name} in {calc.dtype} on {device}: "
         f"{options.ensemble}, {production.steps} steps of {options.timestep} fs"

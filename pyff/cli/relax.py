@@ -9,6 +9,7 @@ from pathlib import Path
 from pyff.calculators import Calculator
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
+from pyff.cli.threads import threads_for
 from pyff.errors import PyffError
 from pyff.md import TrajectoryWriter, read_structure, relax
 
@@ -40,6 +41,7 @@ def run_relax(
     atoms = read_structure(start)
     atoms.calc = Calculator(model, device, dtype)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(threads_for(len(atoms)))
         trajectory = stack.enter_context(TrajectoryWriter(options.trajectory)) if options.trajectory else None
         show = stack.enter_context(console.progress(options.steps))
         report = relax(
