@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from pyff import _core
+from pyff.ops import _cuda
 
-__all__ = ["address", "feature_kernel", "graph_args", "require", "require_graph"]
+__all__ = ["address", "feature_kernel", "graph_args", "kernel_for", "require", "require_graph", "require_one_device"]
+
+_ON_CUDA = frozenset({"cfconv", "cfconv_table", "neighbor_list"})
 
 _SUFFIX = {torch.float32: "float32", torch.float64: "float64"}
 
 
 def require(op: str, name: str, x: Tensor, shape: tuple, dtype: torch.dtype | tuple[torch.dtype, ...]) -> None:
-    """x must be a plain dense CPU tensor of the dtype and shape (None: any length)."""
+    """x must be a plain dense tensor of the dtype and shape (None: any length), on a device that the op runs on."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{op}: {name} must be a torch.Tensor; received {type(x).__name__}")
     dtypes = dtype if isinstance(dtype, tuple) else (dtype,)
@@ -23,7 +29,7 @@ def require(op: str, name: str, x: Tensor, shape: tuple, dtype: torch.dtype | tu
     if x.dim() != len(shape) or any(s is not None and s != n for s, n in zip(shape, x.shape)):
         text = ", ".join("any" if s is None else str(s) for s in shape)
         raise ValueError(f"{op}: {name} must have shape ({text}); received {tuple(x.shape)}")
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" and not (x.is_cuda and op in _ON_CUDA):
         raise RuntimeError(f"{op}: {name} is on {x.device}, for which this build has no kernel; move it with .cpu()")
     if x.layout is not torch.strided or x.is_conj() or x.is_neg():
         raise TypeError(f"{op}: {name} must be a dense tensor without conjugate or negative bits")
@@ -41,6 +47,14 @@ def require_graph(op: str, row_ptr: Tensor, idx_i: Tensor, idx_j: Tensor, edge_r
     return row_ptr.shape[0] - 1, n_edges
 
 
+def require_one_device(op: str, **tensors: Tensor) -> None:
+    """All tensors must be where the first one is."""
+    (first, x), *others = tensors.items()
+    for name, y in others:
+        if y.device != x.device:
+            raise ValueError(f"{op}: {name} must be on the device of {first}, {x.device}; received {y.device}")
+
+
 def address(x: Tensor | None) -> int:
     return 0 if x is None else x.data_ptr()
 
@@ -55,3 +69,9 @@ def graph_args(row_ptr: Tensor, idx_i: Tensor, idx_j: Tensor, edge_rev: Tensor) 
 def feature_kernel(name: str, dtype: torch.dtype):
     """The native function `name` for features of this dtype."""
     return getattr(_core, f"{name}_{_SUFFIX[dtype]}")
+
+
+def kernel_for(name: str, x: Tensor) -> Callable[..., object]:
+    """The native function `name` for features like x, on x's device."""
+    function = f"{name}_{_SUFFIX[x.dtype]}"
+    return functools.partial(_cuda.call, function, x.device) if x.is_cuda else getattr(_core, function)

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor
 
 from pyff.ops import reference
-from pyff.ops._check import address, feature_kernel, graph_args, require, require_graph
+from pyff.ops._check import (
+    address,
+    feature_kernel,
+    graph_args,
+    kernel_for,
+    require,
+    require_graph,
+    require_one_device,
+)
 from pyff.ops._register import Triple, differentiable_op
 from pyff.ops.bias_activation import ACTIVATIONS
 from pyff.ops.radial import CUTOFFS, Cutoff, GaussianBasis
@@ -44,12 +52,12 @@ def _data(h, distance, threads, grad_y=None, u=None, v=None) -> tuple:
 
 
 def _partials(like: Tensor, threads: int) -> Tensor:
-    return torch.empty(threads, *like.shape, dtype=like.dtype)
+    return like.new_empty(threads, *like.shape)
 
 
 def _threads(distance: Tensor) -> int:
-    # a thread is worth waking for about a thousand edges
-    return max(1, min(torch.get_num_threads(), distance.shape[0] // 1000))
+    # a thread is worth waking for about a thousand edges; CUDA kernels write one sum
+    return 1 if distance.is_cuda else max(1, min(torch.get_num_threads(), distance.shape[0] // 1000))
 
 
 # ---- filters from tables ------------------------------------------------------------------------------------------
@@ -57,7 +65,7 @@ def _threads(distance: Tensor) -> int:
 
 def _table(order, args, threads, out, grad_coef=None, **data) -> None:
     h, distance, coef, row_ptr, idx_i, idx_j, edge_rev, start, spacing = args
-    feature_kernel("cfconv_table", h.dtype)(
+    kernel_for("cfconv_table", h)(
         order, graph_args(row_ptr, idx_i, idx_j, edge_rev), _data(h, distance, threads, **data),
         (address(coef), coef.shape[0], start, spacing), [address(x) for x in out], address(grad_coef),
     )  # fmt: skip
@@ -136,6 +144,8 @@ def cfconv_table(
         require("cfconv_table", "h", h, (n, None), _FLOATS)
         require("cfconv_table", "distance", distance, (e,), torch.float64)
         require("cfconv_table", "coef", coef, (None, 6, h.shape[1]), h.dtype)
+        require_one_device("cfconv_table", h=h, distance=distance, coef=coef, row_ptr=row_ptr, idx_i=idx_i,
+                           idx_j=idx_j, edge_rev=edge_rev)  # fmt: skip
     return _table_op(h, distance, coef, row_ptr, idx_i, idx_j, edge_rev, start, spacing)
 
 
@@ -150,7 +160,7 @@ def _shape_args(start, spacing, gamma, size, kind, radius, onset, activation, la
 
 def _network(order, args, threads, out, partials=(None,) * 4, **data) -> None:
     h, distance, w1, b1, w2, b2, row_ptr, idx_i, idx_j, edge_rev, *shape = args
-    feature_kernel("cfconv_network", h.dtype)(
+    kernel_for("cfconv_network", h)(
         order,
         graph_args(row_ptr, idx_i, idx_j, edge_rev),
         _data(h, distance, threads, **data),
@@ -236,6 +246,8 @@ def cfconv(
         require("cfconv", "h", h, (n, None), _FLOATS)
         require("cfconv", "distance", distance, (e,), torch.float64)
         _require_weights("cfconv", weights, h.shape[1], shape, h.dtype)
+        require_one_device("cfconv", h=h, distance=distance, w1=weights[0], b1=weights[1], w2=weights[2],
+                           b2=weights[3], row_ptr=row_ptr, idx_i=idx_i, idx_j=idx_j, edge_rev=edge_rev)  # fmt: skip
     return _network_op(h, distance, *weights, row_ptr, idx_i, idx_j, edge_rev, *_flat(shape))
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from pyff import _core
-from pyff.ops._check import require
+from pyff.ops import _cuda
+from pyff.ops._check import require, require_one_device
 
 __all__ = ["NeighborList", "neighbor_list"]
 
@@ -59,13 +60,20 @@ def neighbor_list(
     pos = pos.detach().double().contiguous()
     ptr = _structure_starts(pos, batch, ptr, cell)
     n_systems = ptr.shape[0] - 1
-    pbc = torch.zeros(n_systems, 3, dtype=torch.bool) if pbc is None else _rows(pbc, "pbc", n_systems, (3,))
+    if pbc is None:
+        pbc = torch.zeros(n_systems, 3, dtype=torch.bool, device=pos.device)
+    pbc = _rows(pbc, "pbc", n_systems, (3,))
     if cell is None:
         if bool(pbc.any()):
             raise ValueError("neighbor_list: cell must be given for periodic structures; received None")
-        cell = torch.zeros(n_systems, 3, 3, dtype=torch.float64)
+        cell = torch.zeros(n_systems, 3, 3, dtype=torch.float64, device=pos.device)
     cell = _rows(cell, "cell", n_systems, (3, 3)).double()
     pbc = pbc.bool()
+    require_one_device("neighbor_list", pos=pos, cell=cell, pbc=pbc, ptr=ptr)
+    if pos.is_cuda:
+        systems = torch.arange(n_systems, device=pos.device)
+        batch = torch.repeat_interleave(systems, ptr.diff(), output_size=pos.shape[0])
+        return NeighborList(*_cuda.neighbor_list(pos, cell, pbc, batch, ptr, cutoff))
     out = []
 
     def allocate(n_atoms: int, n_edges: int) -> list[int]:
@@ -103,13 +111,13 @@ def _structure_starts(pos: Tensor, batch: Tensor | None, ptr: Tensor | None, cel
             raise ValueError(f"neighbor_list: ptr must ascend from 0 to the number of atoms, {n_atoms}")
         return ptr.contiguous()
     if batch is None:
-        return torch.tensor([0, n_atoms])
+        return torch.tensor([0, n_atoms], device=pos.device)
     require("neighbor_list", "batch", batch, (n_atoms,), torch.int64)
     if bool((batch[1:] < batch[:-1]).any()) or (n_atoms and int(batch[0]) < 0):
         raise ValueError("neighbor_list: batch must be ascending and not negative; sort the atoms by structure")
     n_systems = int(batch[-1]) + 1 if n_atoms else 0
     if isinstance(cell, Tensor) and cell.dim() == 3:
         n_systems = max(n_systems, cell.shape[0])  # the last structures may be empty
-    ptr = torch.zeros(n_systems + 1, dtype=torch.int64)
+    ptr = batch.new_zeros(n_systems + 1)
     torch.cumsum(torch.bincount(batch, minlength=n_systems), 0, out=ptr[1:])
     return ptr

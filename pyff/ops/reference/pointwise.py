@@ -25,7 +25,7 @@ def bias_activation(x, bias, activation):
 
 def gaussian_basis(distance, basis, *, dtype=torch.float32):
     """Twin of pyff.ops.gaussian_basis."""
-    centres = basis.start + basis.spacing * torch.arange(basis.size, dtype=distance.dtype)
+    centres = basis.start + basis.spacing * torch.arange(basis.size, dtype=distance.dtype, device=distance.device)
     return torch.exp(-basis.gamma * (distance[:, None] - centres) ** 2).to(dtype)
 
 
