@@ -84,7 +84,8 @@ from pyff import ops
 from pyff.ops import _cuda
 
 g = torch.Generator().manual_seed(3)
-cell = torch.tensor([[[6.0, 0, 0], [1.5, 5, 0], [-1, 0.5, 7]], [[0.0, 0, 0], [0, 0, 0], [0, 0, 0]]], dtype=torch.float64)
+cell = torch.zeros(2, 3, 3, dtype=torch.float64)
+cell[0] = torch.tensor([[6.0, 0, 0], [1.5, 5, 0], [-1, 0.5, 7]])
 pos = torch.randn(25, 3, generator=g, dtype=torch.float64) * 4
 pbc = torch.tensor([[True, False, True], [False] * 3])
 ptr = torch.tensor([0, 15, 25])

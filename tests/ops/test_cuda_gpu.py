@@ -1,0 +1,131 @@
+"""CUDA ops on a real GPU against the CPU's: values, gradients and second derivatives. Their logic is tested without
+one in tests/csrc/test_cuda_*.cpp and test_cuda_library.py."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from _graphs import edge_arguments, graph_batch, random_crystal, random_molecule
+from _twins import derivatives, error
+
+from pyff import ops
+from pyff.ops import _cuda, reference
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU (or is built without CUDA)")
+
+CUTOFF = 3.0
+G = 9
+
+
+def batch():
+    isolated = ([1], np.zeros((1, 3)), np.zeros((3, 3)), False)
+    return graph_batch([random_crystal(), random_molecule(9, 2), isolated], CUTOFF)
+
+
+def shape(last="identity"):
+    return ops.FilterShape(ops.GaussianBasis(0.0, 0.4, 3.0, G), ops.Cutoff("cosine", CUTOFF), "ssp", last)
+
+
+def draw(*size, seed=0):
+    return torch.randn(*size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def on(device, kind, b, dtype):
+    """(op, inputs) on a device; distances come from positions, so that pairs stay symmetric."""
+    b, f = b.to(device), 36
+    weights = [draw(f, G, seed=1), draw(f, seed=2), draw(f, f, seed=3) / 6, draw(f, seed=4)]
+    if kind == "table":
+        weights = [draw(20, 6, f, seed=5)]
+    inputs = [x.to(device, dtype) for x in (draw(b.n_atoms, f), *weights)]
+
+    def op(h, pos, *w):
+        graph = edge_arguments(b)
+        distance = reference.edge_geometry(pos, b.cell, b.shift, *graph, b.batch)[1]
+        if kind == "table":
+            return ops.cfconv_table(h, distance, *w, *graph, 0.0, CUTOFF / 20)
+        return ops.cfconv(h, distance, tuple(w), *graph, shape())
+
+    return op, [inputs[0], b.pos, *inputs[1:]]
+
+
+def test_status_is_live():
+    assert _cuda.is_live(), _cuda.status()
+    assert torch.cuda.get_device_name(0) in _cuda.status()
+
+
+@pytest.mark.parametrize("kind", ["table", "network"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_cfconv_on_the_gpu_equals_the_cpu(kind, dtype):
+    b = batch()
+    # second derivatives among the weights come from the twin and are left out
+    mask = [True, True] + [False] * (4 if kind == "network" else 1)
+    results = [derivatives(*on(device, kind, b, dtype), mask) for device in ("cpu", "cuda")]
+    for want, got in zip(*results):
+        for x, y in zip(want, got):
+            assert error(y.cpu(), x) < (1e-11 if dtype == torch.float64 else 2e-5)
+
+
+@pytest.mark.parametrize("kind", ["table", "network"])
+def test_cfconv_on_the_gpu_gives_the_same_bits_every_time(kind):
+    op, inputs = on("cuda", kind, batch(), torch.float32)
+    first, second = derivatives(op, inputs), derivatives(op, inputs)
+    for x, y in zip(first, second):
+        assert all(torch.equal(a, b) for a, b in zip(x, y))
+
+
+def test_cfconv_runs_on_the_current_stream():
+    op, inputs = on("cuda", "table", batch(), torch.float64)
+    want = op(*inputs)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        got = op(*inputs)
+    torch.cuda.current_stream().wait_stream(stream)
+    assert torch.equal(got, want)
+
+
+def test_tensors_on_two_devices_are_refused():
+    b = batch()
+    graph = edge_arguments(b)
+    distance = torch.ones(b.n_edges, dtype=torch.float64)
+    with pytest.raises(ValueError, match="coef must be on the device of h"):
+        ops.cfconv_table(draw(b.n_atoms, 4), distance, draw(3, 6, 4).cuda(), *graph, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("n", [1, 30, 3000])
+@pytest.mark.parametrize("pbc", [[True] * 3, [True, False, True], [False] * 3])
+def test_neighbor_list_on_the_gpu_equals_the_cpu(n, pbc):
+    cell = torch.tensor([[1.0, 0, 0], [0.2, 1.1, 0], [-0.1, 0.3, 0.9]], dtype=torch.float64) * 2.2 * n ** (1 / 3)
+    pos = torch.rand(n, 3, generator=torch.Generator().manual_seed(n), dtype=torch.float64) @ cell * 3
+    pbc = torch.tensor(pbc)
+    want = ops.neighbor_list(pos, cell, pbc, 5.0)
+    got = ops.neighbor_list(pos.cuda(), cell.cuda(), pbc.cuda(), 5.0)
+    assert all(x.is_cuda for x in got)
+    assert torch.equal(got.row_ptr.cpu(), want.row_ptr)
+    keys = [torch.cat([x.idx_i[:, None], x.idx_j[:, None], x.shift], 1).cpu() for x in (got, want)]
+    rows = [k[torch.from_numpy(_lexsorted(k))] for k in keys]
+    assert torch.equal(rows[0], rows[1]) and torch.equal(keys[0], rows[0])
+    assert torch.equal(got.shift[got.edge_rev], -got.shift) and torch.equal(got.idx_i[got.edge_rev], got.idx_j)
+
+
+def _lexsorted(keys):
+    return np.lexsort(keys.numpy().T[::-1])
+
+
+def test_neighbor_list_on_the_gpu_of_a_batch_equals_the_cpu():
+    structures = [random_crystal(), random_molecule(9, 2), random_crystal(20, 6.0, 3)]
+    pos = torch.cat([torch.as_tensor(s[1]) for s in structures])
+    cell = torch.stack([torch.as_tensor(s[2]) for s in structures])
+    pbc = torch.tensor([[s[3]] * 3 for s in structures])
+    batch_of = torch.repeat_interleave(torch.arange(3), torch.tensor([len(s[0]) for s in structures]))
+    want = ops.neighbor_list(pos, cell, pbc, 4.0, batch=batch_of)
+    got = ops.neighbor_list(pos.cuda(), cell.cuda(), pbc.cuda(), 4.0, batch=batch_of.cuda())
+    assert torch.equal(got.row_ptr.cpu(), want.row_ptr)
+    assert torch.equal(got.idx_j.cpu().sort().values, want.idx_j.sort().values)
+
+
+def test_neighbor_list_on_the_gpu_refuses_bad_input():
+    pos = torch.zeros(2, 3, dtype=torch.float64, device="cuda")
+    with pytest.raises(ValueError, match="pos must be finite"):
+        ops.neighbor_list(pos * float("nan"), cutoff=3.0)
