@@ -6,7 +6,9 @@ forces and stress.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -17,9 +19,18 @@ from pyff import ops
 from pyff.batch import GraphBatch, Needs, Output
 from pyff.errors import UnseenElementError
 
-__all__ = ["AtomOutputs", "EnergyModel"]
+__all__ = ["AtomOutputs", "EnergyModel", "is_learning"]
 
 MAX_Z = 118
+_learning: ContextVar[bool] = ContextVar("learning", default=False)
+
+
+def is_learning() -> bool:
+    """Inside a model's forward: whether the outputs will be differentiated with respect to the parameters.
+
+    Grad mode does not tell: forces need it too.
+    """
+    return _learning.get()
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,7 @@ class EnergyModel(nn.Module):
         self.check_elements(batch.Z)
         derivative = bool(want & {"forces", "stress"})
         learning = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
-        with torch.set_grad_enabled(derivative or learning):
+        with torch.set_grad_enabled(derivative or learning), _set_learning(learning):
             pos, strain = _leaves(batch, derivative, "stress" in want)
             vec, distance = ops.edge_geometry(
                 pos, batch.cell, batch.shift, batch.row_ptr, batch.idx_i, batch.idx_j, batch.edge_rev, batch.batch,
@@ -154,6 +165,15 @@ class EnergyModel(nn.Module):
         if "dipole" in want:
             out["dipole"] = _dipole(out["charges"], pos, batch)
         return out
+
+
+@contextmanager
+def _set_learning(value: bool) -> Iterator[None]:
+    token = _learning.set(value)
+    try:
+        yield
+    finally:
+        _learning.reset(token)
 
 
 def _sum(per_atom: Tensor, batch: GraphBatch) -> Tensor:

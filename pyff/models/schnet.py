@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pyff import ops
 from pyff.batch import GraphBatch, Needs
-from pyff.models.base import MAX_Z, AtomOutputs, EnergyModel
+from pyff.models.base import MAX_Z, AtomOutputs, EnergyModel, is_learning
 from pyff.models.registry import register
 from pyff.nn.filter_table import FilterTable, default_intervals, filter_table
 
@@ -205,7 +205,7 @@ class SchNet(EnergyModel):
     def _convolution(self, batch: GraphBatch, distance: Tensor):
         """convolve(h, block) -> y with the cheapest exact source of filters."""
         graph = (batch.row_ptr, batch.idx_i, batch.idx_j, batch.edge_rev)
-        learning = torch.is_grad_enabled() and any(w.requires_grad for w in self.parameters())
+        learning = is_learning()
         tabulate = self.filters == "table" or (
             self.filters == "auto"
             and self.dtype == torch.float32
