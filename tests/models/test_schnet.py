@@ -9,9 +9,11 @@ import pytest
 import torch
 from _graphs import edge_arguments, graph_batch, random_crystal, random_molecule
 
+from pyff.batch import System
 from pyff.models import ARCHITECTURES, SchNet, SchNetConfig
 from pyff.nn.filter_table import filter_table, table_error
 from pyff.ops import reference
+from pyff.testing import check_potential
 
 SMALL = {"n_features": 16, "n_interactions": 2, "n_rbf": 8, "cutoff": 3.0}
 BATCH = graph_batch([random_molecule(6), random_crystal(5), random_molecule(1)], 3.0)
@@ -242,3 +244,22 @@ def test_schnet_is_registered():
 def test_schnet_config_refuses_impossible_values(config):
     with pytest.raises(ValueError, match=next(iter(config)).split("_")[-1]):
         SchNetConfig(**config)
+
+
+@pytest.mark.parametrize("config", [{}, {"cutoff_function": "mollifier", "activation": "silu"},
+                                    {"cutoff_function": "smooth", "aggregation": "sum", "filter_last_activation": "ssp"}],
+                         ids=str)  # fmt: skip
+def test_schnet_is_a_potential(config):
+    check_potential(model(**config))
+
+
+def test_schnet_in_single_precision_is_a_potential():
+    check_potential(model(torch.float32))
+
+
+def test_schnet2017_is_a_potential_of_molecules():
+    torch.manual_seed(0)
+    m = SchNet.from_preset("schnet2017", (1, 6, 8), n_features=8, n_interactions=2, cutoff=12.0, n_rbf=61).double()
+    torch.nn.init.normal_(m.readout.w2)
+    systems = [System(Z=z, pos=p) for z, p, _, _ in (random_molecule(6), random_molecule(4, 3))]
+    check_potential(m, systems, smooth=False)
