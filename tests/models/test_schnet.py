@@ -247,7 +247,7 @@ def test_schnet_config_refuses_impossible_values(config):
 
 
 @pytest.mark.parametrize("config", [{}, {"cutoff_function": "mollifier", "activation": "silu"},
-                                    {"cutoff_function": "smooth", "aggregation": "sum", "filter_last_activation": "ssp"}],
+                                    {"cutoff_function": "smooth", "filter_last_activation": "ssp"}],
                          ids=str)  # fmt: skip
 def test_schnet_is_a_potential(config):
     check_potential(model(**config))
