@@ -25,10 +25,20 @@ struct Axis {
   }
 };
 
-void measure(Axis& axis, std::int64_t n) {
-  const auto range = std::minmax_element(axis.coordinate, axis.coordinate + n);
-  axis.lo = *range.first;
-  axis.extent = *range.second - *range.first;
+// All axes in one loop: six independent chains of comparisons instead of one after the other.
+void measure(Axis (&axes)[3], std::int64_t n) {
+  double lo[3], hi[3];
+  for (int k = 0; k < 3; ++k) lo[k] = hi[k] = axes[k].coordinate[0];
+  for (std::int64_t m = 1; m < n; ++m)
+    for (int k = 0; k < 3; ++k) {
+      const double v = axes[k].coordinate[m];
+      lo[k] = v < lo[k] ? v : lo[k];
+      hi[k] = v > hi[k] ? v : hi[k];
+    }
+  for (int k = 0; k < 3; ++k) {
+    axes[k].lo = lo[k];
+    axes[k].extent = hi[k] - lo[k];
+  }
 }
 
 // Replaces empty stretches longer than the radius by one radius: no pair reaches across either. A few atoms far away
@@ -55,7 +65,6 @@ void close_gaps(Axis& axis, std::int64_t n, double radius, Arena& scratch) {
     closed[m] = offset[k] + (axis.coordinate[m] - begin[k]);
   }
   axis.coordinate = closed;
-  measure(axis, n);
 }
 
 double bins_for(const Axis& axis, double width) { return std::max(1.0, std::floor(axis.extent / width)); }
@@ -85,15 +94,14 @@ bool choose_bins(Axis (&axes)[3], std::int64_t n, double radius, double limit) {
 }
 
 void choose_axes(Axis (&axes)[3], const Particles& p, double radius, Arena& scratch) {
-  for (int k = 0; k < 3; ++k) {
-    axes[k] = {p.coordinate[k], 0, 0, 0, 1, 0};
-    if (p.n_particles > kOneBin) measure(axes[k], p.n_particles);
-  }
+  for (int k = 0; k < 3; ++k) axes[k] = {p.coordinate[k], 0, 0, 0, 1, 0};
   if (p.n_particles <= kOneBin) return;
+  measure(axes, p.n_particles);
   const double limit = std::max(64.0, 2.0 * static_cast<double>(p.n_particles));
   if (choose_bins(axes, p.n_particles, radius, limit)) return;
   for (Axis& a : axes)
     if (a.extent > 8 * radius) close_gaps(a, p.n_particles, radius, scratch);
+  measure(axes, p.n_particles);
   choose_bins(axes, p.n_particles, radius, limit);
 }
 

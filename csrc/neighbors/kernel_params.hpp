@@ -25,6 +25,8 @@ struct NeighborCells {
   std::int32_t bins[3];
   std::int32_t reach[3];                // a particle's neighbors lie within this many bins
   double search_radius;                 // cutoff plus the rounding error of coordinates
+
+  std::int64_t n_bins() const { return std::int64_t{bins[0]} * bins[1] * bins[2]; }
 };
 
 // Which pairs within reach are kept, beyond d < cutoff. At most one of radius and table is given.

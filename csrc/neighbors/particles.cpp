@@ -169,13 +169,15 @@ double count_images(const ImageFinder& finder, std::int64_t n_atoms) {
 void add_images(const Structure& s, const ImageRange& r, std::int64_t i, const Box& box, double reach, Particles& p) {
   const double at[3] = {p.coordinate[0][i], p.coordinate[1][i], p.coordinate[2][i]};
   for (std::int64_t a = r.first[0]; a <= r.last[0]; ++a)
-    for (std::int64_t b = r.first[1]; b <= r.last[1]; ++b)
+    for (std::int64_t b = r.first[1]; b <= r.last[1]; ++b) {
+      double plane[3];
+      for (int x = 0; x < 3; ++x)
+        plane[x] = at[x] + (static_cast<double>(a) * s.cell[x] + static_cast<double>(b) * s.cell[3 + x]);
       for (std::int64_t c = r.first[2]; c <= r.last[2]; ++c) {
         if (a == 0 && b == 0 && c == 0) continue;
-        const double n[3] = {static_cast<double>(a), static_cast<double>(b), static_cast<double>(c)};
         double image[3], d2 = 0;
         for (int x = 0; x < 3; ++x) {
-          image[x] = at[x] + (n[0] * s.cell[x] + n[1] * s.cell[3 + x] + n[2] * s.cell[6 + x]);
+          image[x] = plane[x] + static_cast<double>(c) * s.cell[6 + x];
           const double out = std::max(0.0, std::max(box.lo[x] - image[x], image[x] - box.hi[x]));
           d2 += out * out;
         }
@@ -186,6 +188,7 @@ void add_images(const Structure& s, const ImageRange& r, std::int64_t i, const B
         for (int x = 0; x < 3; ++x) p.shift[3 * m + x] = static_cast<std::int32_t>(p.shift[3 * i + x] + shift[x]);
         p.atom[m] = static_cast<std::int32_t>(i);
       }
+    }
 }
 
 Particles allocate_particles(std::int64_t n_atoms, std::int64_t capacity, Arena& arena) {

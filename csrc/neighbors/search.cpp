@@ -108,11 +108,9 @@ void NeighborSearch::scan(std::int64_t b, std::int64_t home_begin, std::int64_t 
   params.home_end = home_end;
   params.row_length = row_ptr_.data() + prepared.atom_offset + 1;
   const std::int32_t* starts = prepared.cells.bin_home_start;
-  const std::int64_t n_bins =
-      std::int64_t{prepared.cells.bins[0]} * prepared.cells.bins[1] * prepared.cells.bins[2];
   NeighborScanState state{};
   state.home = home_begin;
-  state.bin = std::upper_bound(starts, starts + n_bins + 1, home_begin) - starts - 1;
+  state.bin = std::upper_bound(starts, starts + prepared.cells.n_bins() + 1, home_begin) - starts - 1;
   params.state = &state;
   std::int64_t done = home_begin;
   while (state.home < home_end) {
@@ -160,7 +158,9 @@ void NeighborSearch::search_by_structure(int threads) {
   check_workers();
 }
 
-// Few structures: the atoms of each are cut into chunks.
+// Few structures: the atoms of each are cut into one chunk per thread, always the same, and filled by the same thread:
+// memory that is used again and again stays in the cache of one core. (Taking blocks as threads get to them balances
+// better and was measured to be twice slower: every line moved between cores.)
 void NeighborSearch::search_by_atom(int threads) {
   for (std::int64_t b = 0; b < static_cast<std::int64_t>(prepared_.size()); ++b) {
     prepare(b, workers_[0]);
@@ -193,26 +193,28 @@ void NeighborSearch::fill(const NeighborArrays& out) {
     std::fill_n(key + n_pairs(), kMaxLanes, 0u);
   }
   parallel_ranges(options_.threads, options_.threads, [&](int chunk, std::int64_t, std::int64_t) {
-    for (const Segment& segment : workers_[chunk].segments) {
-      const Prepared& p = prepared_[segment.structure];
-      NeighborFillParams params{};
-      params.cells = p.cells;
-      params.rule = p.rule;
-      params.home_begin = segment.home_begin;
-      params.home_end = segment.home_end;
-      params.hits = segment.hits;
-      params.row_ptr = row_ptr_.data() + p.atom_offset;
-      params.atom_offset = p.atom_offset;
-      params.idx_i = out.idx_i;
-      params.idx_j = out.idx_j;
-      params.shift = out.shift;
-      params.vec = out.vec;
-      params.distance = out.distance;
-      params.key = key;
-      neighbor_fill(params);
-    }
+    for (const Segment& segment : workers_[chunk].segments) fill_segment(segment, out, key);
   });
   if (out.edge_rev) fill_reverse(out, key, options_.threads);
+}
+
+void NeighborSearch::fill_segment(const Segment& segment, const NeighborArrays& out, std::uint32_t* key) const {
+  const Prepared& p = prepared_[segment.structure];
+  NeighborFillParams params{};
+  params.cells = p.cells;
+  params.rule = p.rule;
+  params.home_begin = segment.home_begin;
+  params.home_end = segment.home_end;
+  params.hits = segment.hits;
+  params.row_ptr = row_ptr_.data() + p.atom_offset;
+  params.atom_offset = p.atom_offset;
+  params.idx_i = out.idx_i;
+  params.idx_j = out.idx_j;
+  params.shift = out.shift;
+  params.vec = out.vec;
+  params.distance = out.distance;
+  params.key = key;
+  neighbor_fill(params);
 }
 
 void NeighborSearch::fill_reverse(const NeighborArrays& out, const std::uint32_t* key, int threads) {

@@ -78,6 +78,7 @@ class NeighborSearch {
   void search_by_structure(int threads);
   void search_by_atom(int threads);
   void check_workers() const;
+  void fill_segment(const Segment& segment, const NeighborArrays& out, std::uint32_t* key) const;
   void fill_reverse(const NeighborArrays& out, const std::uint32_t* key, int threads);
   template <class Body>
   void guarded(Worker& worker, Body&& body);
