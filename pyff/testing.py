@@ -40,23 +40,22 @@ __all__ = [
 class Tolerances:
     """Relative bounds of the checks.
 
-    exact: symmetries, which hold up to the order of sums. derivative: forces against finite differences, limited by
-    the step (fourth order, 1e-3 A). stress: the same for strain. cutoff_energy, cutoff_force: jumps across a step of
-    1e-5 A at the cutoff.
+    exact: symmetries, which hold up to the order of sums. derivative: forces and stress against finite differences of
+    fourth order with this step (A, or strain): small enough for the fifth derivative of atoms packed closely, large
+    enough for the rounding of the energy. cutoff_energy, cutoff_force: jumps across a step of 1e-5 A at the cutoff.
     """
 
     exact: float
     derivative: float
-    stress: float
+    step: float
     cutoff_energy: float = 1e-7
     cutoff_force: float = 1e-5
 
 
 TOLERANCES = {
-    torch.float64: Tolerances(exact=1e-9, derivative=2e-6, stress=2e-6),
-    torch.float32: Tolerances(exact=3e-4, derivative=1e-2, stress=1e-2, cutoff_energy=1e-4, cutoff_force=1e-3),
+    torch.float64: Tolerances(exact=1e-9, derivative=2e-6, step=2e-4),
+    torch.float32: Tolerances(exact=3e-4, derivative=1e-2, step=1e-3, cutoff_energy=1e-4, cutoff_force=1e-3),
 }
-STEP = 1e-3  # A or strain; the error of the stencil below is of order STEP^4
 ALL = ("energy", "forces", "stress", "atom_energy")
 
 
@@ -208,17 +207,18 @@ def check_forces(model, system: System, rng: np.random.Generator, directions: in
     n = len(system)
     moves = [np.eye(3 * n)[k].reshape(n, 3) for k in rng.choice(3 * n, min(directions, 3 * n), replace=False)]
     moves += [rng.normal(size=(n, 3)) / np.sqrt(3 * n) for _ in range(2)]
-    bound = _tolerances(model).derivative
+    tolerances = _tolerances(model)
     scale = max(1.0, np.abs(forces).max())
     for move in moves:
-        slope = -_slope(lambda h, move=move: _energy(model, replace(system, pos=system.pos + h * move)))
-        _compare("forces", "finite difference and force", slope, (forces * move).sum(), bound, scale)
+        along = lambda h, move=move: _energy(model, replace(system, pos=system.pos + h * move))  # noqa: E731
+        slope = -_slope(along, tolerances.step)
+        _compare("forces", "finite difference and force", slope, (forces * move).sum(), tolerances.derivative, scale)
 
 
 def check_stress(model, system: System) -> None:
     """stress = (1/V) dE/dstrain for each of the six components, V the volume of the cell, also for a slab."""
     stress = predict(model, system).stress[0].numpy()
-    volume = abs(np.linalg.det(system.cell))
+    tolerances, volume = _tolerances(model), abs(np.linalg.det(system.cell))
     scale = max(1.0, np.abs(stress * volume).max())
     for a, b in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)):
         strain = np.zeros((3, 3))
@@ -230,7 +230,8 @@ def check_stress(model, system: System) -> None:
             return _energy(model, replace(system, pos=system.pos @ deform, cell=system.cell @ deform))
 
         name = f"V x stress, component {'xyz'[a]}{'xyz'[b]},"
-        _compare("stress", name, volume * stress[a, b], _slope(energy), _tolerances(model).stress, scale)
+        slope = _slope(energy, tolerances.step)
+        _compare("stress", name, volume * stress[a, b], slope, tolerances.derivative, scale)
 
 
 def check_isolated_atom(model, Z: int) -> None:
@@ -278,7 +279,7 @@ def _tolerances(model) -> Tolerances:
     return TOLERANCES[getattr(model, "dtype", torch.float64)]
 
 
-def _slope(f: Callable[[float], float], step: float = STEP) -> float:
+def _slope(f: Callable[[float], float], step: float) -> float:
     """f'(0) by the fourth-order central difference."""
     return (8 * (f(step) - f(-step)) - (f(2 * step) - f(-2 * step))) / (12 * step)
 

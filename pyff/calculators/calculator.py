@@ -77,6 +77,12 @@ class Calculator(AseCalculator):
         """Precision of the network; positions, distances and sums are float64 in any case."""
         return str(self.model.dtype).removeprefix("torch.")
 
+    def _get_name(self) -> str:
+        return "pyff"  # what ASE databases and trajectories record
+
+    def __repr__(self) -> str:
+        return f"pyff.Calculator({self.model_name!r}, device={str(self.device)!r}, dtype={self.dtype!r})"
+
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """Names of what changed since the last calculation, charge and spin included. Any bit counts as a change."""
         if self.atoms is None:

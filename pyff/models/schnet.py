@@ -149,6 +149,10 @@ class SchNet(EnergyModel):
 
     architecture = "schnet"
     Config = SchNetConfig
+    citations = (
+        "K. T. Schuett et al., Advances in Neural Information Processing Systems 30 (2017)",
+        "K. T. Schuett et al., J. Chem. Phys. 148, 241722 (2018)",
+    )
 
     def __init__(self, config: SchNetConfig | None = None, elements=(1, 6, 7, 8), reference_energy=None) -> None:
         config = config or SchNetConfig()

@@ -9,7 +9,10 @@ from _toy import toy_model
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.mixing import SumCalculator
 from ase.constraints import FixAtoms
+from ase.db import connect
+from ase.io import read, write
 
 import pyff
 from pyff.errors import UnseenElementError
@@ -280,3 +283,23 @@ def test_calculator_works_after_an_error(path):
         with pytest.raises(ValueError, match="finite"):
             calc.get_property("forces", bad)
     np.testing.assert_allclose(calc.get_property("forces", atoms), fresh(path, atoms), atol=1e-12)
+
+
+def test_calculator_results_survive_the_files_of_ase(path, tmp_path):
+    atoms = crystal()
+    atoms.calc = pyff.Calculator(path)
+    energy, forces, stress = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+    row_id = connect(tmp_path / "x.db").write(atoms)
+    row = connect(tmp_path / "x.db").get(row_id)
+    assert row.calculator == "pyff" and row.energy == energy
+    np.testing.assert_array_equal(row.forces, forces)
+    write(tmp_path / "x.xyz", atoms, format="extxyz")
+    back = read(tmp_path / "x.xyz", format="extxyz")
+    np.testing.assert_allclose(back.get_stress(), stress, atol=1e-8)
+    assert repr(atoms.calc) == "pyff.Calculator('toy.safetensors', device='cpu', dtype='float64')"
+
+
+def test_calculator_works_as_one_of_several(path):
+    atoms, alone = ethanol(), fresh(path, ethanol())
+    atoms.calc = SumCalculator([pyff.Calculator(path), pyff.Calculator(path)])
+    np.testing.assert_allclose(atoms.get_forces(), 2 * alone, rtol=1e-12)

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
-from _data import shared_data
+import torch
+from _data import CHECKOUT, shared_data
 from _python import output_of, run_python
 from _toy import toy_model
 from ase.build import bulk, molecule
@@ -286,3 +292,38 @@ def test_quiet_prints_results_only(fitted, data, capsys):
 def test_output_that_is_no_terminal_has_no_colour(fitted, data, tmp_path):
     done = run_python("-m", "pyff", "test", str(fitted / "model.safetensors"), str(data), cwd=tmp_path)
     assert done.returncode == 0 and "\x1b" not in done.stdout + done.stderr
+
+
+def test_md_stopped_by_ctrl_c_can_be_resumed(toy, start, tmp_path):
+    out = tmp_path / "md.xyz"
+    command = "import _toy; from pyff.cli import main; main()"  # the toy is registered by importing it
+    argv = [sys.executable, "-c", command, "md", toy, start, "--out", str(out), "--every", "5", "--time", "1000"]
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(CHECKOUT / "tests")]))
+    environment = {**os.environ, "PYTHONPATH": path}
+    deadline = time.monotonic() + 120
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        while not (out.exists() and out.stat().st_size > 5000) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, shown = process.communicate(timeout=60)
+    assert process.returncode == 130 and "the same command with --resume goes on" in " ".join(shown.split())
+    assert "Traceback" not in shown
+    reached = read(out, -1, format="extxyz").info["step"]
+    picoseconds = (reached + 10) * 0.5e-3
+    assert run(["md", toy, start, "--out", str(out), "--time", str(picoseconds), "--resume", "--quiet"]) == 0
+    assert read(out, -1, format="extxyz").info["step"] == reached + 10
+
+
+def test_convert_refuses_a_file_that_would_run_code(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(_Hostile(), "hostile.model", _use_new_zipfile_serialization=False)
+    argv = ["convert", "hostile.model", "x.safetensors", "--units", "eV,Angstrom", "--elements", "H"]
+    assert run(argv) == 1
+    assert "refers to posix.system" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["hostile.model"]
+
+
+class _Hostile:
+    def __reduce__(self):
+        return os.system, ("touch harmed",)
