@@ -32,7 +32,7 @@ class TrainConfig(BaseModel):
     stress_weight: float = Field(0.0, ge=0)
 
     optimizer: Literal["adam", "adamw"] = "adam"
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(5e-3, gt=0, description="SchNet on 950 frames of ethanol learns faster up to 1e-2")
     weight_decay: float = Field(0.0, ge=0, description="on weight matrices only")
     clip_norm: float | None = Field(10.0, gt=0, description="largest norm of the gradient of all parameters")
 
