@@ -85,10 +85,12 @@ foreach(source ${cuda_sources})
   if(stem STREQUAL "neighbor_list")
     list(APPEND flags --fmad=false)  # the same rounding, hence the same list, as on the CPU
   endif()
-  add_custom_command(OUTPUT ${out}.o COMMAND ${PYFF_NVCC} ${flags} ${gencode} -MD -MF ${out}.d -c ${source} -o ${out}.o
+  add_custom_command(OUTPUT ${out}.o
+                     COMMAND ${PYFF_NVCC} ${flags} ${gencode} -MD -MF ${out}.d -c ${source} -o ${out}.o
                      DEPENDS ${source} DEPFILE ${out}.d COMMENT "CUDA ${stem}" VERBATIM)
-  add_custom_command(OUTPUT ${out}.ptx COMMAND ${PYFF_NVCC} ${flags} ${PYFF_NVCC_STRICT} -arch=compute_${PYFF_CUDA_OLDEST}
-                     -MD -MF ${out}.ptx.d -ptx ${source} -o ${out}.ptx
+  add_custom_command(OUTPUT ${out}.ptx
+                     COMMAND ${PYFF_NVCC} ${flags} ${PYFF_NVCC_STRICT} -arch=compute_${PYFF_CUDA_OLDEST} -MD -MF
+                             ${out}.ptx.d -ptx ${source} -o ${out}.ptx
                      DEPENDS ${source} DEPFILE ${out}.ptx.d COMMENT "PTX ${stem}" VERBATIM)
   list(APPEND objects ${out}.o)
   list(APPEND ptx_files ${out}.ptx)

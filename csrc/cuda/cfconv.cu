@@ -91,9 +91,10 @@ void network_rows(int order, const CfconvNetworkParams<T>& p, const Pairs& pairs
   if (capacity > n_pairs) capacity = n_pairs;
   PYFF_REQUIRE(capacity > 0 || n_pairs == 0, "scratch must hold the filters of one pair, " << bytes << " bytes more");
   T* const filters = arena.take<T>(capacity * bytes / static_cast<std::int64_t>(sizeof(T)));
+  const int jets = jets_of(order, p.out.grad_distance != nullptr);
   for (std::int64_t first = 0; first == 0 || first < n_pairs; first += capacity) {
     const std::int64_t count = n_pairs - first < capacity ? n_pairs - first : capacity;
-    filters_of(jets_of(order, p.out.grad_distance != nullptr), p, {pairs.edge, first, count}, capacity, filters, stream);
+    filters_of(jets, p, {pairs.edge, first, count}, capacity, filters, stream);
     const StoredSource<T> source{filters, capacity, pairs.pair_of_edge, first, count};
     launch_rows(order, p.data, p.out, source, filters, first > 0, stream);
     if (n_pairs == 0) return;
@@ -112,7 +113,7 @@ std::int64_t cfconv_table_scratch(int order, const CfconvTableParams<T>& p) {
 template <class T>
 void cfconv_table(int order, const CfconvTableParams<T>& p, const Call& call) {
   check_data(order, p.data);
-  PYFF_REQUIRE(p.filter.n_intervals > 0 && p.filter.spacing > 0, "the filter table must have intervals of positive width");
+  PYFF_REQUIRE(p.filter.n_intervals > 0 && p.filter.spacing > 0, "the table must have intervals of positive width");
   if (wants_rows(order, p.out)) {
     const TableSource<T> source{p.filter, p.data.distance, 1.0 / p.filter.spacing};
     launch_rows(order, p.data, p.out, source, p.filter.coef, false, call.stream);

@@ -36,8 +36,9 @@ struct Library {
 // Differs where the structs above do, so that a library of another build is refused instead of misread.
 constexpr std::int64_t library_layout() {
   std::int64_t layout = 1;  // raise when meaning changes but no size
-  for (const std::size_t size : {sizeof(Library), sizeof(Call), sizeof(NeighborParams), sizeof(CfconvTableParams<float>),
-                                 sizeof(CfconvNetworkParams<float>), sizeof(NeighborSummary)})
+  for (const std::size_t size :
+       {sizeof(Library), sizeof(Call), sizeof(NeighborParams), sizeof(NeighborSummary),
+        sizeof(CfconvTableParams<float>), sizeof(CfconvNetworkParams<float>)})
     layout = layout * 1009 + static_cast<std::int64_t>(size);
   return layout;
 }

@@ -17,7 +17,8 @@ namespace {
 
 void check_params(const NeighborParams& p) {
   constexpr std::int64_t kMostAtoms = std::int64_t{1} << 31;
-  PYFF_REQUIRE(std::isfinite(p.cutoff) && p.cutoff >= 0, "cutoff must be finite and not negative; received " << p.cutoff);
+  PYFF_REQUIRE(std::isfinite(p.cutoff) && p.cutoff >= 0,
+               "cutoff must be finite and not negative; received " << p.cutoff);
   PYFF_REQUIRE(p.n_atoms < kMostAtoms, "one call takes at most 2^31 - 1 atoms; received " << p.n_atoms);
 }
 

@@ -83,8 +83,8 @@ void launch(const Kernel& kernel, const Grid& grid) {
     check(cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(grid.shared_bytes)),
           Kernel::kName);
-  run_kernel<Kernel><<<static_cast<unsigned>(grid.blocks), Kernel::kThreads, static_cast<std::size_t>(grid.shared_bytes),
-                       static_cast<cudaStream_t>(grid.stream)>>>(kernel);
+  run_kernel<Kernel><<<static_cast<unsigned>(grid.blocks), Kernel::kThreads,
+                       static_cast<std::size_t>(grid.shared_bytes), static_cast<cudaStream_t>(grid.stream)>>>(kernel);
   check(cudaGetLastError(), Kernel::kName);
 }
 

@@ -40,7 +40,8 @@ class HostBlock {
  public:
   HostBlock(int threads, std::int64_t shared_bytes, const char* name)
       : name_(name), fibers_(threads), slots_(threads), shared_(static_cast<std::size_t>(shared_bytes) + 16) {
-    for (auto& fiber : fibers_) fiber.stack.reset(new char[kStackBytes]);  // uninitialised: its pages are touched as needed
+    // uninitialised, so that pages are touched only as needed
+    for (auto& fiber : fibers_) fiber.stack.reset(new char[kStackBytes]);
   }
 
   // Runs body(thread) for every thread of the block.

@@ -21,7 +21,7 @@ PYFF_HD T quintic_curvature(const T (&c)[kTableOrder], T u, T inv) {
   return inv * inv * (2 * c[2] + u * (6 * c[3] + u * (12 * c[4] + u * (20 * c[5]))));
 }
 
-// Adds the cotangents of c_m for cotangents value_bar of W and slope_bar of W': value_bar u^m + slope_bar m u^(m-1) inv.
+// Adds the cotangents of c_m, value_bar u^m + slope_bar m u^(m-1) inv, given those of W and W'.
 template <class T>
 PYFF_HD void add_quintic_gradient(T (&c_bar)[kTableOrder], T u, T inv, T value_bar, T slope_bar) {
   T power = T(1), below = T(0);

@@ -199,7 +199,8 @@ TEST(cuda_neighbors_of_open_axes_ignore_what_the_cell_says_there) {
 
 TEST(cuda_neighbors_of_atoms_many_images_outside_match_brute_force) {
   Structure s = random_structure(8, kSkewed, {1, 1, 1}, 3);
-  const int moves[8][3] = {{0, 0, 0}, {5, 0, 0}, {-3, 2, 1}, {0, -40, 7}, {3000, 0, -2000}, {0, 0, 1}, {-1, -1, -1}, {0, 9, 0}};
+  const int moves[8][3] = {{0, 0, 0},        {5, 0, 0}, {-3, 2, 1},   {0, -40, 7},
+                           {3000, 0, -2000}, {0, 0, 1}, {-1, -1, -1}, {0, 9, 0}};
   for (int k = 0; k < 8; ++k)
     for (int c = 0; c < 3; ++c)
       for (int d = 0; d < 3; ++d) s.pos[k][c] += moves[k][d] * s.cell[d][c];
