@@ -99,12 +99,12 @@ struct PairCutoffs {
 
   void apply(SearchOptions& options, std::int64_t n_atoms) const {
     if (radius.size() > 0) {
-      PYFF_REQUIRE(radius.size() == n_atoms, "cutoff must hold one radius per atom (" << n_atoms << "); received "
-                                                                                       << radius.size());
+      PYFF_REQUIRE(radius.size() == n_atoms,
+                   "cutoff must hold one radius per atom (" << n_atoms << "); received " << radius.size());
       options.radius = radius.data();
     } else if (table.size() > 0) {
-      PYFF_REQUIRE(species.size() == n_atoms, "numbers must hold one entry per atom (" << n_atoms << "); received "
-                                                                                        << species.size());
+      PYFF_REQUIRE(species.size() == n_atoms,
+                   "numbers must hold one entry per atom (" << n_atoms << "); received " << species.size());
       options.species = species.data();
       options.table = table.data();
       options.n_species = table.shape(0);
@@ -261,17 +261,19 @@ void bind_neighbors(py::module_& m) {
   m.def(
       "neighbor_batch",
       [](std::int64_t n_atoms, std::int64_t n_structures, std::uintptr_t pos, std::uintptr_t cell, std::uintptr_t pbc,
-         std::uintptr_t ptr, std::uintptr_t batch, double cutoff, int threads) {
-        return neighbor_batch({n_atoms, n_structures, pos, cell, pbc, ptr, batch}, cutoff, threads);
-      },
+         std::uintptr_t ptr, std::uintptr_t batch, double cutoff,
+         int threads) { return neighbor_batch({n_atoms, n_structures, pos, cell, pbc, ptr, batch}, cutoff, threads); },
       "Neighbor lists of many structures with reversed edges; see pyff.ops.neighbor_list.");
   m.def(
       "verlet_state",
       [](std::int64_t n_atoms, std::uintptr_t reference_pos, std::uintptr_t reference_cell, std::uintptr_t pbc,
          double cutoff, double skin, std::uintptr_t pos, std::uintptr_t cell, std::uintptr_t jump) {
-        const pyff::VerletReference reference{
-            n_atoms, pointer<const double>(reference_pos), pointer<const double>(reference_cell),
-            pointer<const bool>(pbc), cutoff, skin};
+        const pyff::VerletReference reference{n_atoms,
+                                              pointer<const double>(reference_pos),
+                                              pointer<const double>(reference_cell),
+                                              pointer<const bool>(pbc),
+                                              cutoff,
+                                              skin};
         return static_cast<int>(pyff::verlet_state(reference, pointer<const double>(pos), pointer<const double>(cell),
                                                    pointer<std::int32_t>(jump)));
       },

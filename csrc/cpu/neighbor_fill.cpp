@@ -51,8 +51,14 @@ inline void fill_integers(const IntegerRow& row, std::int64_t k, std::int32_t hi
 template <bool Shift, bool Key>
 void fill_integers(const NeighborFillParams& p, const Row& row) {
   if (row.n == 0) return;
-  IntegerRow r{p.cells.particle, p.atom_offset, row.self->atom + p.atom_offset, p.idx_i + row.begin,
-               p.idx_j + row.begin, p.shift + 3 * row.begin, p.key + row.begin, 0, {}};
+  IntegerRow r{};
+  r.particle = p.cells.particle;
+  r.atom_offset = p.atom_offset;
+  r.i = row.self->atom + p.atom_offset;
+  r.idx_i = p.idx_i + row.begin;
+  r.idx_j = p.idx_j + row.begin;
+  if (Shift) r.shift = p.shift + 3 * row.begin;
+  if (Key) r.key = p.key + row.begin;
   std::memcpy(&r.self, row.self->shift, sizeof r.self);
   r.self_key = key_of(-p.atom_offset, r.self[0], r.self[1], r.self[2]);
   const std::int32_t* const hits = row.hits;

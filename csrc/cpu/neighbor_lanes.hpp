@@ -89,9 +89,7 @@ inline void pack_store(void* out, V v, Mask m) {
 
 #endif
 
-inline FloatVec square_sum(FloatVec x, FloatVec y, FloatVec z) {
-  return multiply_add(x, x, multiply_add(y, y, z * z));
-}
+inline FloatVec square_sum(FloatVec x, FloatVec y, FloatVec z) { return multiply_add(x, x, multiply_add(y, y, z * z)); }
 inline int count_bits(Mask m) { return __builtin_popcount(m); }
 
 }  // namespace

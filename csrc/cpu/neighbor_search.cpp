@@ -148,8 +148,8 @@ std::int64_t refine(const NeighborCells& cells, const NeighborRule& rule, std::i
   for (std::int64_t k = 0; k < n; ++k) {
     const NeighborParticle& j = cells.particle[hits[k]];
     const PairVector pair = pair_vector(i, j, rule);
-    const bool keep = pair.distance < pair_cutoff(rule, i.atom, j.atom) &&
-                      (!rule.half || is_chosen_half(i.atom, j.atom, pair.shift));
+    const bool keep =
+        pair.distance < pair_cutoff(rule, i.atom, j.atom) && (!rule.half || is_chosen_half(i.atom, j.atom, pair.shift));
     hits[kept] = hits[k];
     kept += keep;
   }

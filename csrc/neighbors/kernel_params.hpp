@@ -7,8 +7,8 @@ namespace pyff {
 
 // One particle of an open-boundary search: an atom or one of its periodic images.
 struct NeighborParticle {
-  double pos[4];           // of the atom as given, not wrapped; the fourth makes a 32-byte load possible
-  std::int32_t shift[3];   // the image lies at pos + shift @ cell
+  double pos[4];          // of the atom as given, not wrapped; the fourth makes a 32-byte load possible
+  std::int32_t shift[3];  // the image lies at pos + shift @ cell
   std::int32_t atom;
 };
 
@@ -18,13 +18,13 @@ struct NeighborCells {
   const double* x;  // [M + padding] Cartesian coordinates of the particles, atoms wrapped into the cell
   const double* y;
   const double* z;
-  const NeighborParticle* particle;     // [M]
-  const std::int32_t* bin_start;        // [bins + 1] first particle of each bin
-  const std::int32_t* bin_home_start;   // [bins + 1] first atom of each bin in `home`
-  const std::int32_t* home;             // [N] particle index of each atom, by bin
+  const NeighborParticle* particle;    // [M]
+  const std::int32_t* bin_start;       // [bins + 1] first particle of each bin
+  const std::int32_t* bin_home_start;  // [bins + 1] first atom of each bin in `home`
+  const std::int32_t* home;            // [N] particle index of each atom, by bin
   std::int32_t bins[3];
-  std::int32_t reach[3];                // a particle's neighbors lie within this many bins
-  double search_radius;                 // cutoff plus the rounding error of coordinates
+  std::int32_t reach[3];  // a particle's neighbors lie within this many bins
+  double search_radius;   // cutoff plus the rounding error of coordinates
 
   std::int64_t n_bins() const { return std::int64_t{bins[0]} * bins[1] * bins[2]; }
 };
@@ -45,7 +45,7 @@ struct NeighborRule {
 
 // Where a scan stands; it returns when done, or when hits or candidates need more room.
 struct NeighborScanState {
-  std::int64_t home;               // next entry of cells.home
+  std::int64_t home;  // next entry of cells.home
   std::int64_t bin;
   std::int64_t n_hits;             // written so far
   std::int64_t candidates_needed;  // > 0: grow the candidate arrays to this

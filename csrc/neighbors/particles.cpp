@@ -67,12 +67,11 @@ Lattice checked_lattice(const Structure& s) {
   Lattice lattice{};
   if (!s.pbc[0] && !s.pbc[1] && !s.pbc[2]) return lattice;  // not read
   const bool regular = baseline::make_lattice(s.cell, s.pbc, lattice);
-  PYFF_REQUIRE(regular,
-               "cell must have linearly independent, non-zero vectors along periodic axes; received rows ("
-                   << s.cell[0] << ", " << s.cell[1] << ", " << s.cell[2] << "), (" << s.cell[3] << ", " << s.cell[4]
-                   << ", " << s.cell[5] << "), (" << s.cell[6] << ", " << s.cell[7] << ", " << s.cell[8]
-                   << ") with pbc = (" << s.pbc[0] << ", " << s.pbc[1] << ", " << s.pbc[2]
-                   << "); set pbc to False along axes without a lattice vector");
+  PYFF_REQUIRE(regular, "cell must have linearly independent, non-zero vectors along periodic axes; received rows ("
+                            << s.cell[0] << ", " << s.cell[1] << ", " << s.cell[2] << "), (" << s.cell[3] << ", "
+                            << s.cell[4] << ", " << s.cell[5] << "), (" << s.cell[6] << ", " << s.cell[7] << ", "
+                            << s.cell[8] << ") with pbc = (" << s.pbc[0] << ", " << s.pbc[1] << ", " << s.pbc[2]
+                            << "); set pbc to False along axes without a lattice vector");
   return lattice;
 }
 
@@ -212,7 +211,8 @@ Particles enlarge(const Particles& old, std::int64_t capacity, Arena& arena) {
 double rounding_margin(double largest_given, const Structure& s, double cutoff) {
   double largest = largest_given + cutoff;
   for (int k = 0; k < 3; ++k)
-    if (s.pbc[k]) largest += 2 * (std::fabs(s.cell[3 * k]) + std::fabs(s.cell[3 * k + 1]) + std::fabs(s.cell[3 * k + 2]));
+    if (s.pbc[k])
+      largest += 2 * (std::fabs(s.cell[3 * k]) + std::fabs(s.cell[3 * k + 1]) + std::fabs(s.cell[3 * k + 2]));
   return 16 * std::numeric_limits<double>::epsilon() * largest;
 }
 
@@ -230,8 +230,8 @@ Particles make_particles(const Structure& s, double cutoff, Arena& arena) {
   const double largest = largest_position(s);
   const bool open = !s.pbc[0] && !s.pbc[1] && !s.pbc[2];
   const Lattice lattice = checked_lattice(s);
-  PYFF_REQUIRE(static_cast<double>(s.n_atoms) < kMaxParticles, "positions must hold fewer than 2^31 atoms; received "
-                                                                   << s.n_atoms);
+  PYFF_REQUIRE(static_cast<double>(s.n_atoms) < kMaxParticles,
+               "positions must hold fewer than 2^31 atoms; received " << s.n_atoms);
   Particles p = allocate_particles(s.n_atoms, s.n_atoms, arena);
   p.margin = rounding_margin(largest, s, cutoff);
   Wrapped w{{}, empty_box(), empty_box()};

@@ -18,12 +18,12 @@ struct Structure {
 };
 
 struct Particles {
-  std::int64_t n_atoms;       // the first n_atoms particles are the atoms themselves
+  std::int64_t n_atoms;  // the first n_atoms particles are the atoms themselves
   std::int64_t n_particles;
-  double* coordinate[3];      // [M] wrapped or image positions
-  std::int32_t* shift;        // [M, 3] against the given position
-  std::int32_t* atom;         // [M]
-  double margin;              // bound of the coordinates' rounding error, A
+  double* coordinate[3];  // [M] wrapped or image positions
+  std::int32_t* shift;    // [M, 3] against the given position
+  std::int32_t* atom;     // [M]
+  double margin;          // bound of the coordinates' rounding error, A
 };
 
 // Throws Error naming the argument: pos not finite or out of range, cell singular along periodic axes, cutoff so

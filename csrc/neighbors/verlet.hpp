@@ -14,7 +14,7 @@ namespace pyff {
 
 struct VerletReference {
   std::int64_t n_atoms;
-  const double* pos;  // [N, 3] A, where the list was built
+  const double* pos;   // [N, 3] A, where the list was built
   const double* cell;  // [3, 3] A
   const bool* pbc;
   double cutoff;  // A
@@ -23,8 +23,8 @@ struct VerletReference {
 
 enum class VerletState { complete, wrapped, outdated };
 
-// complete: the list holds for these positions as it is; wrapped: with its shifts corrected by jump; outdated: pairs may
-// be missing. jump [N, 3] receives m_i unless the list is outdated.
+// complete: the list holds for these positions as it is; wrapped: with its shifts corrected by jump; outdated: pairs
+// may be missing. jump [N, 3] receives m_i unless the list is outdated.
 VerletState verlet_state(const VerletReference& reference, const double* pos, const double* cell, std::int32_t* jump);
 
 }  // namespace pyff

@@ -76,8 +76,8 @@ std::set<Pair> brute_force(const Structure& s, double cutoff, int images) {
             if (i == j && a == 0 && b == 0 && c == 0) continue;
             double d2 = 0;
             for (int x = 0; x < 3; ++x) {
-              const double v = (s.pos[3 * j + x] - s.pos[3 * i + x]) +
-                               ((a * s.cell[x] + b * s.cell[3 + x]) + c * s.cell[6 + x]);
+              const double v =
+                  (s.pos[3 * j + x] - s.pos[3 * i + x]) + ((a * s.cell[x] + b * s.cell[3 + x]) + c * s.cell[6 + x]);
               d2 += v * v;
             }
             if (std::sqrt(d2) < cutoff) out.insert({i, j, a, b, c});
