@@ -79,6 +79,12 @@ class Pool {
   bool try_acquire() { return !busy_.exchange(true, std::memory_order_acquire); }
   void release() { busy_.store(false, std::memory_order_release); }
 
+  // By the thread that acquired the pool.
+  void nudge(int n_chunks) {
+    if (n_chunks > processors_) return;
+    for (int k = 0; k < n_chunks - 1 && k < static_cast<int>(workers_.size()); ++k) workers_[k]->nudge();
+  }
+
   // By the thread that acquired the pool. Chunk c runs on worker c; those for which no thread could be started, and
   // chunk 0, run on the caller.
   void run(int n_chunks, Task task, void* context) {
@@ -101,6 +107,7 @@ class Pool {
     std::mutex mutex;
     std::condition_variable wake;
     std::atomic<std::uint64_t> posted{0};
+    bool nudged = false;  // under the mutex
 
     void post() {
       {
@@ -110,12 +117,25 @@ class Pool {
       wake.notify_one();
     }
 
+    // Ends a sleep early: the next run is about to come.
+    void nudge() {
+      {
+        std::lock_guard<std::mutex> lock(mutex);
+        nudged = true;
+      }
+      wake.notify_one();
+    }
+
     void wait_beyond(std::uint64_t seen, bool awake) {
       const auto ready = [&] { return posted.load(std::memory_order_acquire) != seen; };
-      if (awake) spin(ready);
-      if (ready()) return;
-      std::unique_lock<std::mutex> lock(mutex);
-      wake.wait(lock, ready);
+      for (;; awake = true) {
+        if (awake) spin(ready);
+        if (ready()) return;
+        std::unique_lock<std::mutex> lock(mutex);
+        wake.wait(lock, [&] { return ready() || nudged; });
+        nudged = false;
+        if (ready()) return;
+      }
     }
   };
 
@@ -204,6 +224,12 @@ void run_chunks(int n_chunks, Task task, void* context) {
     return;
   }
   for (int chunk = 0; chunk < n_chunks; ++chunk) task(context, chunk);
+}
+
+void wake_threads(int n_chunks) {
+  if (n_chunks < 2 || !pool->try_acquire()) return;
+  pool->nudge(n_chunks);
+  pool->release();
 }
 
 }  // namespace pyff

@@ -13,6 +13,10 @@ namespace pyff {
 // are safe: one uses the pool, the others run their chunks themselves, in order. Safe after fork.
 void run_chunks(int n_chunks, void (*task)(void* context, int chunk), void* context);
 
+// Wakes the threads of a run_chunks(n_chunks, ...) that is less than 50 us away, so that they get up while the caller
+// does its serial part.
+void wake_threads(int n_chunks);
+
 }  // namespace pyff
 
 namespace pyff::PYFF_ISA {

@@ -177,6 +177,7 @@ void NeighborSearch::search(const Structure* structures, std::int64_t n_structur
   options_ = options;
   const std::int64_t most = std::max<std::int64_t>(1, n_atoms / kMinAtomsPerThread);
   options_.threads = static_cast<int>(std::min<std::int64_t>(std::max(1, options.threads), most));
+  wake_threads(options_.threads);
   start(structures, n_structures);
   if (n_structures >= 2 * options_.threads)
     search_by_structure(options_.threads);

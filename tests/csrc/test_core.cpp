@@ -78,6 +78,15 @@ TEST(runs_after_the_workers_fell_asleep) {
   }
 }
 
+TEST(runs_after_the_workers_were_woken_early) {
+  for (int k = 0; k < 200; ++k) {
+    pyff::wake_threads(3);
+    CHECK_EQUAL(parallel_sum(3, kCount), kSum);
+    if (k % 50 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    pyff::wake_threads(2);  // and nothing follows
+  }
+}
+
 TEST(concurrent_callers_get_their_own_results) {
   std::atomic<int> wrong{0};
   std::vector<std::thread> callers;
