@@ -110,14 +110,23 @@ class Interaction(nn.Module):
         return x + torch.addmm(self.b_b, v, self.w_b.T)
 
     def frozen_table(self, shape: ops.FilterShape, dtype: torch.dtype) -> tuple[Tensor, float] | None:
-        """(coefficients, spacing) of a table whose error was checked; kept until the weights change."""
-        key = tuple((w.data_ptr(), w._version) for w in self.filter_weights)
-        if self._cached is None or self._cached[0] != key:
+        """(coefficients, spacing) of a table whose error was checked, or None where no table is fine enough.
+
+        Kept until the weights change. They are compared with a copy: neither fused optimizers nor writes through
+        `.data` change a tensor's version.
+        """
+        weights = self.filter_weights
+        kept = self._cached
+        if kept is None or not all(torch.equal(a, b) for a, b in zip(kept[0], weights)) or _differs(kept[1], dtype):
             with torch.no_grad():
-                table = filter_table(shape, self.filter_weights)
-                made = None if table is None else (table.coefficients(self.filter_weights, dtype), table.spacing)
-            self._cached = (key, made)
-        return self._cached[1]
+                table = filter_table(shape, weights)
+                made = None if table is None else (table.coefficients(weights, dtype), table.spacing)
+            self._cached = kept = ([w.detach().clone() for w in weights], made)
+        return kept[1]
+
+
+def _differs(made: tuple[Tensor, float] | None, dtype: torch.dtype) -> bool:
+    return made is not None and made[0].dtype != dtype
 
 
 class Readout(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pyff.ops import reference
-from pyff.ops._check import address, feature_kernel, require, runs_on_twin
+from pyff.ops._check import address, feature_kernel, require, require_device, runs_on_twin
 from pyff.ops._register import Triple, differentiable_op
 
 __all__ = ["ACTIVATIONS", "bias_activation"]
@@ -73,6 +73,7 @@ def bias_activation(x: Tensor, bias: Tensor, activation: str) -> Tensor:
     if not torch.compiler.is_compiling():
         require("bias_activation", "x", x, (None, None), (torch.float32, torch.float64))
         require("bias_activation", "bias", bias, (x.shape[1],), x.dtype)
+        require_device("bias_activation", x.device, bias=bias)
         if runs_on_twin("bias_activation", x):
             return reference.bias_activation(x, bias, activation)
     return _op(x, bias, ACTIVATIONS[activation])

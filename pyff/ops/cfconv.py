@@ -19,6 +19,7 @@ from pyff.ops.radial import CUTOFFS, Cutoff, GaussianBasis
 __all__ = ["FilterShape", "cfconv", "cfconv_table", "filter_nodes"]
 
 _FLOATS = (torch.float32, torch.float64)
+_WEIGHTS = ("w1", "b1", "w2", "b2")
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,19 @@ def _table(order, args, threads, out, grad_coef=None, **data) -> None:
     )  # fmt: skip
 
 
-def _dense_args(args, n_diff):
-    return (*(x.contiguous() for x in args[:n_diff]), *args[n_diff:])
+def _dense_args(args):
+    return tuple(x.contiguous() if isinstance(x, Tensor) else x for x in args)
 
 
 def _table_forward(*args):
-    args = _dense_args(args, 3)
+    args = _dense_args(args)
     y = _empty_like(args[0])
     _table(0, args, _threads(args[1]), (y, None, None, None))
     return (y,)
 
 
 def _table_backward(grads, args, needs):
-    args, threads = _dense_args(args, 3), _threads(args[1])
+    args, threads = _dense_args(args), _threads(args[1])
     h, distance, coef = args[:3]
     grad_h, grad_distance = _empty_like(h, needs[0]), _empty_like(distance, needs[1])
     partial = _partials(coef, threads) if needs[2] else None
@@ -86,7 +87,7 @@ def _table_backward(grads, args, needs):
 
 
 def _table_double_backward(cotangents, grads, args, need_grads, need_args):
-    args, threads = _dense_args(args, 3), _threads(args[1])
+    args, threads = _dense_args(args), _threads(args[1])
     h, distance, coef = args[:3]
     grad_y = grads[0].contiguous()
     u = torch.zeros_like(h) if cotangents[0] is None else cotangents[0].contiguous()
@@ -138,7 +139,8 @@ def cfconv_table(
         require("cfconv_table", "h", h, (n, None), _FLOATS)
         require("cfconv_table", "distance", distance, (e,), torch.float64)
         require("cfconv_table", "coef", coef, (None, 6, h.shape[1]), h.dtype)
-        require_device("cfconv_table", h.device, distance=distance, coef=coef, row_ptr=row_ptr, idx_j=idx_j)
+        graph = {"row_ptr": row_ptr, "idx_i": idx_i, "idx_j": idx_j, "edge_rev": edge_rev}
+        require_device("cfconv_table", h.device, distance=distance, coef=coef, **graph)
     return _table_op(h, distance, coef, row_ptr, idx_i, idx_j, edge_rev, start, spacing)
 
 
@@ -165,7 +167,7 @@ def _network(order, args, threads, out, partials=(None,) * 4, **data) -> None:
 
 
 def _network_forward(*args):
-    args = _dense_args(args, _N_NETWORK)
+    args = _dense_args(args)
     y = _empty_like(args[0])
     _network(0, args, _threads(args[1]), (y, None, None, None))
     return (y,)
@@ -180,7 +182,7 @@ def _summed(partials, needs):
 
 
 def _network_backward(grads, args, needs):
-    args, threads = _dense_args(args, _N_NETWORK), _threads(args[1])
+    args, threads = _dense_args(args), _threads(args[1])
     grad_h, grad_distance = _empty_like(args[0], needs[0]), _empty_like(args[1], needs[1])
     partials = _weight_partials(args[2:6], threads, needs[2:])
     _network(1, args, threads, (None, grad_h, grad_distance, None), partials, grad_y=_dense(grads[0]))
@@ -188,7 +190,7 @@ def _network_backward(grads, args, needs):
 
 
 def _network_double_backward(cotangents, grads, args, need_grads, need_args):
-    args, threads = _dense_args(args, _N_NETWORK), _threads(args[1])
+    args, threads = _dense_args(args), _threads(args[1])
     if any(c is not None for c in cotangents[2:]):
         # second derivatives among the weights serve no training; the twin gives them
         return reference.double_backward(reference.cfconv_flat, cotangents, grads, args, _N_NETWORK)
@@ -239,13 +241,14 @@ def cfconv(
         require("cfconv", "h", h, (n, None), _FLOATS)
         require("cfconv", "distance", distance, (e,), torch.float64)
         _require_weights("cfconv", weights, h.shape[1], shape, h.dtype)
-        require_device("cfconv", h.device, distance=distance, w1=weights[0], row_ptr=row_ptr, idx_j=idx_j)
+        graph = {"row_ptr": row_ptr, "idx_i": idx_i, "idx_j": idx_j, "edge_rev": edge_rev}
+        require_device("cfconv", h.device, distance=distance, **dict(zip(_WEIGHTS, weights)), **graph)
     return _network_op(h, distance, *weights, row_ptr, idx_i, idx_j, edge_rev, *_flat(shape))
 
 
 def _require_weights(op: str, weights: tuple[Tensor, ...], f: int, shape: FilterShape, dtype: torch.dtype) -> None:
     sizes = ((f, shape.basis.size), (f,), (f, f), (f,))
-    for name, x, size in zip(("w1", "b1", "w2", "b2"), weights, sizes):
+    for name, x, size in zip(_WEIGHTS, weights, sizes):
         require(op, name, x, size, dtype)
 
 
@@ -283,14 +286,14 @@ def _nodes_empty(w1, b1, w2, b2, distance, *_) -> tuple[Tensor]:
 
 
 def _nodes_forward(*args):
-    args = _dense_args(args, 5)
+    args = _dense_args(args)
     out = _nodes_empty(*args)
     _nodes(0, args, _nodes_threads(args[4]), out[0])
     return out
 
 
 def _nodes_backward(grads, args, needs):
-    args = _dense_args(args, 5)
+    args = _dense_args(args)
     threads = _nodes_threads(args[4])
     partials = _weight_partials(args[:4], threads, needs)
     _nodes(1, args, threads, grad_out=grads[0].contiguous(), partials=partials)
@@ -325,6 +328,7 @@ def filter_nodes(weights: tuple[Tensor, Tensor, Tensor, Tensor], distance: Tenso
     if not torch.compiler.is_compiling():
         require("filter_nodes", "distance", distance, (None,), torch.float64)
         _require_weights("filter_nodes", weights, weights[0].shape[0], shape, weights[0].dtype)
+        require_device("filter_nodes", distance.device, **dict(zip(_WEIGHTS, weights)))
         if runs_on_twin("filter_nodes", distance):
             return reference.filter_nodes(weights, distance, shape)
     return _nodes_op(*weights, distance, *_flat(shape))

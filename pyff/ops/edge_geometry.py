@@ -101,10 +101,10 @@ def edge_geometry(
         require("edge_geometry", "batch", batch, (n,), torch.int64)
         if strain is not None:
             require("edge_geometry", "strain", strain, tuple(cell.shape), torch.float64)
-        require_device("edge_geometry", pos.device, cell=cell, shift=shift, row_ptr=row_ptr, batch=batch)
+        graph = {"row_ptr": row_ptr, "idx_i": idx_i, "idx_j": idx_j, "edge_rev": edge_rev}
+        require_device("edge_geometry", pos.device, cell=cell, shift=shift, batch=batch, **graph)
         if runs_on_twin("edge_geometry", pos):
-            graph = (row_ptr, idx_i, idx_j, edge_rev)
-            return reference.edge_geometry(pos, cell, shift, *graph, batch, strain=strain)
+            return reference.edge_geometry(pos, cell, shift, *graph.values(), batch, strain=strain)
     if strain is not None:
         deformation = torch.eye(3, dtype=strain.dtype, device=strain.device) + strain
         pos = torch.bmm(pos[:, None, :], deformation[batch])[:, 0]

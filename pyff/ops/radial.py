@@ -53,18 +53,20 @@ class Cutoff:
 
 
 def _basis(distance: Tensor, start, spacing, gamma, size, dtype: torch.dtype, order: int) -> Tensor:
+    distance = distance.contiguous()
     out = torch.empty(distance.shape[0], size, dtype=dtype)
     feature_kernel("gaussian_basis", dtype, distance.device)(
-        distance.shape[0], distance.contiguous().data_ptr(), start, spacing, gamma, size, order, out.data_ptr(),
+        distance.shape[0], distance.data_ptr(), start, spacing, gamma, size, order, out.data_ptr(),
         torch.get_num_threads(),
     )  # fmt: skip
     return out
 
 
 def _cutoff(distance: Tensor, kind, radius, onset, dtype: torch.dtype, order: int) -> Tensor:
+    distance = distance.contiguous()
     out = torch.empty(distance.shape[0], dtype=dtype)
     feature_kernel("cutoff_function", dtype, distance.device)(
-        distance.shape[0], distance.contiguous().data_ptr(), kind, radius, onset, order, out.data_ptr(),
+        distance.shape[0], distance.data_ptr(), kind, radius, onset, order, out.data_ptr(),
         torch.get_num_threads(),
     )  # fmt: skip
     return out

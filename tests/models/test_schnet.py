@@ -111,13 +111,30 @@ def test_schnet_single_precision_meets_its_error_bounds():
     assert max(float((a - b).norm() / b.norm()) for a, b in zip(g1, g2)) < 1e-4
 
 
-def test_schnet_tables_are_remade_when_weights_change():
+def _in_place(w):
+    with torch.no_grad():
+        w.mul_(1.5)
+
+
+def _through_data(w):
+    w.data.mul_(1.5)
+
+
+def _fused_optimizer(w):
+    optimizer = torch.optim.Adam([w], lr=0.1, fused=True)
+    w.grad = torch.ones_like(w)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("change", [_in_place, _through_data, _fused_optimizer])
+def test_schnet_tables_are_remade_when_weights_change(change):
     m = model(torch.float32)
     m.filters = "table"
     with torch.no_grad():
         before = m(BATCH).energy
         assert torch.equal(before, m(BATCH).energy)
-        m.interactions[0].filter_w2.mul_(1.5)
+    change(m.interactions[0].filter_w2)
+    with torch.no_grad():
         after = m(BATCH).energy
         m.filters = "exact"
         exact = m(BATCH).energy

@@ -10,7 +10,7 @@ from _graphs import edge_arguments, graph_batch, random_crystal, random_molecule
 from pyff import ops
 from pyff.ops import reference
 
-from _twins import assert_equals_twin, assert_single_precision_as_good_as_twin, derivatives, error  # isort: skip
+from _twins import assert_equals_twin, assert_single_precision_as_good_as_twin, derivatives, error, strided  # isort: skip
 
 CUTOFF = 3.0
 G = 7
@@ -179,11 +179,19 @@ def _flat(levels):
     return [x for level in levels for x in level]
 
 
-def test_cfconv_accepts_non_contiguous_inputs():
-    b = BATCHES["molecules"]
-    h = features(b, 8).T.contiguous().T
-    w = [x.T.contiguous().T if x.dim() == 2 else x for x in weights(8)]
-    assert_equals_twin(exact(ops.cfconv, b), exact(reference.cfconv, b), [h, b.pos, *w])
+@pytest.mark.parametrize("op", ["cfconv", "cfconv_table", "filter_nodes"])
+def test_ops_accept_non_contiguous_tensors(op):
+    b, f = BATCHES["molecules"], 8
+    d = reference.edge_geometry(b.pos, b.cell, b.shift, *edge_arguments(b), b.batch)[1]
+    calls = {
+        "cfconv": lambda h, d, t, w, *g: ops.cfconv(h, d, w, *g, shape()),
+        "cfconv_table": lambda h, d, t, w, *g: ops.cfconv_table(h, d, t, *g, 0.0, CUTOFF / 21),
+        "filter_nodes": lambda h, d, t, w, *g: ops.filter_nodes(w, d, shape()),
+    }
+    h, t, w, g = features(b, f), table(f), tuple(weights(f)), edge_arguments(b)
+    dense = calls[op](h, d, t, w, *g)
+    loose = calls[op](strided(h), strided(d), strided(t), tuple(map(strided, w)), *map(strided, g))
+    assert torch.equal(dense, loose)
 
 
 def test_cfconv_weighs_pairs_beyond_the_cutoff_with_zero():

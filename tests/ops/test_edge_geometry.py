@@ -8,7 +8,7 @@ from _graphs import edge_arguments, graph_batch, random_crystal, random_molecule
 from pyff import ops
 from pyff.ops import reference
 
-from _twins import assert_equals_twin  # isort: skip
+from _twins import assert_equals_twin, strided  # isort: skip
 
 CUTOFF = 3.0
 BATCHES = {
@@ -66,3 +66,19 @@ def test_edge_geometry_refuses_single_precision_positions():
     b = BATCHES["crystal"]
     with pytest.raises(TypeError, match="pos must be float64"):
         ops.edge_geometry(b.pos.float(), b.cell, b.shift, *edge_arguments(b), b.batch)
+
+
+def test_edge_geometry_accepts_non_contiguous_tensors():
+    b = BATCHES["mixed"]
+    args = (b.pos, b.cell, b.shift, *edge_arguments(b), b.batch)
+    for dense, loose in zip(ops.edge_geometry(*args), ops.edge_geometry(*map(strided, args))):
+        assert torch.equal(dense, loose)
+
+
+def test_edge_geometry_of_a_huge_row_equals_twin():
+    """300 atoms within one cutoff: 299 edges a row, and enough edges for the second thread."""
+    rng = np.random.default_rng(0)
+    b = graph_batch([(np.full(300, 1), rng.random((300, 3)), np.zeros((3, 3)), False)], CUTOFF)
+    assert b.n_edges == 300 * 299
+    assert_equals_twin(call(ops.edge_geometry, b, False), call(reference.edge_geometry, b, False),
+                       [b.pos, b.cell, strain(b)])  # fmt: skip

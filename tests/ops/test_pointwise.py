@@ -10,7 +10,7 @@ import torch
 from pyff import ops
 from pyff.ops import reference
 
-from _twins import assert_equals_twin, assert_single_precision_as_good_as_twin, error  # isort: skip
+from _twins import assert_equals_twin, assert_single_precision_as_good_as_twin, error, strided  # isort: skip
 
 ACTIVATIONS = ["ssp", "silu", "tanh", "identity"]
 BASIS = ops.GaussianBasis(0.3, 0.4, 3.0, 9)
@@ -113,3 +113,19 @@ def test_cutoff_function_ends_at_its_radius(cutoff):
     slope = ops.cutoff_function(ends, cutoff, dtype=torch.float64, order=1)
     assert error(value[:1], torch.ones(1)) < 1e-15
     assert value[1:].abs().max() < 1e-15 and slope[1:].abs().max() < 1e-14
+
+
+def test_pointwise_ops_accept_non_contiguous_tensors():
+    x, bias = numbers(6, 9), numbers(9, seed=1)
+    assert torch.equal(ops.bias_activation(strided(x), strided(bias), "ssp"), ops.bias_activation(x, bias, "ssp"))
+    assert torch.equal(ops.gaussian_basis(strided(DISTANCES), BASIS), ops.gaussian_basis(DISTANCES, BASIS))
+    for cutoff in CUTOFFS:
+        assert torch.equal(ops.cutoff_function(strided(DISTANCES), cutoff), ops.cutoff_function(DISTANCES, cutoff))
+
+
+@pytest.mark.parametrize("n", [0, 1, 5000])
+def test_radial_functions_take_any_number_of_distances(n):
+    d = torch.linspace(0.1, 3.9, n, dtype=torch.float64)
+    for what, ours, twin in ((BASIS, ops.gaussian_basis, reference.gaussian_basis),
+                             (CUTOFFS[0], ops.cutoff_function, reference.cutoff_function)):  # fmt: skip
+        assert_equals_twin(radial(ours, what), radial(twin, what), [d])
