@@ -45,7 +45,21 @@ def bias_activation(b, dtype):
     return [x], lambda: ops.bias_activation(x, bias, "ssp"), [bias]
 
 
+def radial(b, op, what, dtype=torch.float32):
+    d = ops.edge_geometry(b.pos, b.cell, b.shift, *graph(b), b.batch)[1].requires_grad_()
+    return [d], lambda: op(d, what, dtype=dtype), []
+
+
+def filter_nodes(b):
+    nodes = torch.linspace(0.0, CUTOFF - 1e-9, INTERVALS + 1, dtype=torch.float64)
+    w = [draw(*s, dtype=torch.float64).requires_grad_() for s in ((F, 20), (F,), (F, F), (F,))]
+    return w, lambda: ops.filter_nodes(tuple(w), nodes, SHAPE), []
+
+
 CASES = {
+    "gaussian_basis-f32": lambda b: radial(b, ops.gaussian_basis, SHAPE.basis),
+    "cutoff_function-f32": lambda b: radial(b, ops.cutoff_function, SHAPE.cutoff),
+    "filter_nodes-f64": filter_nodes,
     "edge_geometry": edge_geometry,
     **{f"cfconv_table-{t}": lambda b, d=d: convolution(b, d, "cfconv_table") for t, d in (("f32", torch.float32),
                                                                                     ("f64", torch.float64))},

@@ -4,7 +4,7 @@
 
 #include "api/pyff.hpp"
 #include "cpu/gemm.hpp"
-#include "math/hermite.hpp"
+#include "math/quintic.hpp"
 
 namespace pyff::PYFF_ISA {
 
@@ -46,22 +46,15 @@ class TableFilter {
 
   // Adds the gradient of sum_t <wb_t, W(d_t)> + <db_t, W'(d_t)>; db may be null.
   void accumulate(const double* d, int n, const T* wb, const T* db, std::int64_t ld) {
-    const T inv = T(inv_);
     for (int t = 0; t < n; ++t) {
       if (outside(d[t])) continue;
       const TablePoint at = table_point(d[t], table_.start, inv_, table_.n_intervals);
       T* c = grad_ + at.interval * kTableOrder * features_;
-      const T u = T(at.u);
       for_lanes<T>(features_, [&](std::int64_t f, auto lane) {
-        auto power = lane.get(wb + t * ld + f);  // wb u^m
-        auto slope = db ? lane.get(db + t * ld + f) * inv : power * T(0);  // db u^(m-1) / spacing
-        lane.put(c + f, lane.get(c + f) + power);
-        for (int m = 1; m < kTableOrder; ++m) {
-          power *= u;
-          T* row = c + m * features_ + f;
-          lane.put(row, lane.get(row) + power + T(m) * slope);
-          slope *= u;
-        }
+        auto bars = rows(c + f, lane);
+        const auto value = lane.get(wb + t * ld + f);
+        add_quintic_gradient(bars.c, T(at.u), T(inv_), value, db ? lane.get(db + t * ld + f) : value * T(0));
+        for (int m = 0; m < kTableOrder; ++m) lane.put(c + m * features_ + f, bars.c[m]);
       });
     }
   }
@@ -69,17 +62,28 @@ class TableFilter {
   void finish() {}
 
  private:
-  bool outside(double d) const { return !(d < table_.start + table_.spacing * static_cast<double>(table_.n_intervals)); }
+  template <class V>
+  struct Rows {
+    V c[kTableOrder];
+  };
+
+  // The six coefficients of one interval, for a lane of features.
+  template <class Lane>
+  auto rows(const T* c, Lane lane) const {
+    Rows<decltype(lane.get(c))> r;
+    for (int m = 0; m < kTableOrder; ++m) r.c[m] = lane.get(c + m * features_);
+    return r;
+  }
+
+  bool outside(double d) const { return !table_covers(d, table_.start, table_.spacing, table_.n_intervals); }
 
   void polynomial(const T* c, T u, int order, T* const* w) const {
-    const std::int64_t n = features_;
     const T inv = T(inv_);
-    for_lanes<T>(n, [&](std::int64_t f, auto lane) {
-      const auto c1 = lane.get(c + n + f), c2 = lane.get(c + 2 * n + f), c3 = lane.get(c + 3 * n + f),
-                 c4 = lane.get(c + 4 * n + f), c5 = lane.get(c + 5 * n + f);
-      lane.put(w[0] + f, ((((c5 * u + c4) * u + c3) * u + c2) * u + c1) * u + lane.get(c + f));
-      if (order >= 1) lane.put(w[1] + f, ((((5 * c5 * u + 4 * c4) * u + 3 * c3) * u + 2 * c2) * u + c1) * inv);
-      if (order >= 2) lane.put(w[2] + f, (((20 * c5 * u + 12 * c4) * u + 6 * c3) * u + 2 * c2) * (inv * inv));
+    for_lanes<T>(features_, [&](std::int64_t f, auto lane) {
+      const auto r = rows(c + f, lane);
+      lane.put(w[0] + f, quintic_value(r.c, u));
+      if (order >= 1) lane.put(w[1] + f, quintic_slope(r.c, u, inv));
+      if (order >= 2) lane.put(w[2] + f, quintic_curvature(r.c, u, inv));
     });
   }
 

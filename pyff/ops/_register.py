@@ -117,7 +117,8 @@ def _register(t: Triple) -> Callable:
         return out if t.n_out > 1 else out[0]
 
     def backward(*a):
-        return _present(t.backward(a[: t.n_out], a[t.n_out : t.n_out + n_args], a[-1]))
+        args = a[t.n_out : t.n_out + n_args]
+        return _present(t.backward(a[: t.n_out], args, a[-1]), args)
 
     def fake_backward(*a):
         return [torch.empty_like(x) if f else x.new_empty(0) for x, f in zip(a[t.n_out :], a[-1])]
@@ -125,7 +126,7 @@ def _register(t: Triple) -> Callable:
     def double_backward(*a):
         first, second = t.n_diff, t.n_diff + t.n_out
         out = t.double_backward(a[:first], a[first:second], a[second : second + n_args], a[-2], a[-1])
-        return _present((*out[0], *out[1]))
+        return _present((*out[0], *out[1]), a[first : second + t.n_diff])
 
     def fake_double_backward(*a):
         like = (*a[t.n_diff : t.n_diff + t.n_out], *a[t.n_diff + t.n_out :][: t.n_diff])
@@ -171,9 +172,9 @@ def _register_autograd(t: Triple, names: list[str], n_args: int) -> None:
     torch.library.register_autograd(names[1], backward_derivative, setup_context=save, lib=_library)
 
 
-def _present(tensors) -> list[Tensor]:
+def _present(tensors, like) -> list[Tensor]:
     """A registered op cannot return None: an empty tensor stands for it."""
-    return [torch.empty(0) if x is None else x for x in tensors]
+    return [y.new_empty(0) if x is None else x for x, y in zip(tensors, like)]
 
 
 def _absent(tensors, needs) -> tuple[Tensor | None, ...]:
