@@ -93,6 +93,8 @@ class Calculator(AseCalculator):
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
         """Compute the properties asked for (ASE calls this; use `atoms.get_...`)."""
         if atoms is not None:
+            if self.check_state(atoms):
+                self.results = {}  # what is not asked for now would stay from the structure before
             self.atoms = atoms.copy()
         atoms = self.atoms
         try:
