@@ -58,8 +58,8 @@ def fit_config(data: dict, split: dict, model: tuple[str, dict], training: dict)
 
 def read_data(config: DataConfig) -> Dataset:
     """The frames of a run."""
-    keys = {name: getattr(config, name) for name in ("energy_key", "forces_key", "stress_key")}
-    return read(config.files, units=config.units, bad=config.bad, **keys)
+    options = config.model_dump()
+    return read(options.pop("files"), **options)
 
 
 def run_fit(console: Console, config: RunConfig, folder: Path, *, resume: bool = False, overwrite: bool = False) -> int:
