@@ -110,7 +110,7 @@ def fit_model(
     console.say(f"{references.text}\nsplit     {len(train)} training, {len(valid)} validation, {len(test)} test frames")
     console.heading("Training")
     model = _network(config, data, train, references)
-    settings = _settings(config, data)
+    settings = _settings(config, train)
     trainer = Trainer(model, settings, folder, quiet=console.quiet)
     config.to_yaml(folder / "config.yaml")
     report = trainer.fit(train, valid, resume=resume, overwrite=overwrite)
@@ -157,13 +157,13 @@ def _network(config: RunConfig, data: Dataset, train: Dataset, references) -> Sc
         return SchNet(network, elements, values)
 
 
-def _settings(config: RunConfig, data: Dataset):
-    """Training settings; labels that the data do not have, or have unasked for, set their weights."""
+def _settings(config: RunConfig, train: Dataset):
+    """Training settings; labels that the training frames do not have, or have unasked for, set their weights."""
     changes: dict[str, Any] = {}
     said = config.training.model_fields_set
-    if "stress_weight" not in said and data.count("stress"):
+    if "stress_weight" not in said and train.count("stress"):
         changes["stress_weight"] = config.training.energy_weight
-    if "forces_weight" not in said and not data.count("forces"):
+    if "forces_weight" not in said and not train.count("forces"):
         changes["forces_weight"] = 0.0
     return config.training.model_copy(update=changes)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
@@ -35,3 +37,9 @@ def test_fit_and_test_read_charge_and_spin_by_their_keys(tmp_path, capsys):
     assert run(["test", model, data, *keys, "--quiet"]) == 0
     assert run(["test", model, data, "--charge-key", "total", "--quiet"]) == 1
     assert "charge_key='total' is in no frame" in capsys.readouterr().err
+
+
+def test_fit_weighs_only_labels_that_training_frames_have(tmp_path, capsys):
+    data = frames(tmp_path / "x.xyz", forces=lambda k: k >= 8)  # the test frames
+    assert run(["fit", data, *SMALL, "--out", str(tmp_path / "run"), "--json"]) == 0
+    assert "forces_mae" in json.loads(capsys.readouterr().out)["test"]
