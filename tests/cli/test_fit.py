@@ -8,6 +8,7 @@ from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
+import pyff
 from pyff.cli import run
 from pyff.cli.fit import read_data
 from pyff.cli.run_config import RunConfig
@@ -43,3 +44,18 @@ def test_fit_weighs_only_labels_that_training_frames_have(tmp_path, capsys):
     data = frames(tmp_path / "x.xyz", forces=lambda k: k >= 8)  # the test frames
     assert run(["fit", data, *SMALL, "--out", str(tmp_path / "run"), "--json"]) == 0
     assert "forces_mae" in json.loads(capsys.readouterr().out)["test"]
+
+
+def test_fit_refuses_test_frames_with_elements_it_was_not_trained_on(tmp_path, capsys):
+    data, out = frames(tmp_path / "x.xyz", (*["H2O"] * 8, "CH3OH", "NH3")), tmp_path / "run"
+    assert run(["fit", data, *SMALL, "--out", str(out)]) == 1
+    message = capsys.readouterr().err
+    assert "2 have C, N: x.xyz[8], x.xyz[9]. Train on such frames too" in message
+    assert not (out / "split.npz").exists()
+
+
+def test_fit_declares_the_elements_of_the_training_frames(tmp_path):
+    data, out = frames(tmp_path / "x.xyz", (*["CH3OH"] * 6, "NH3", "NH3", "H2O", "H2O")), tmp_path / "run"
+    # with four training, two validation and two test frames, those with nitrogen are left out
+    assert run(["fit", data, *SMALL, "--train", "4", "--out", str(out), "--quiet"]) == 0
+    assert pyff.load(out / "model.safetensors").elements == (1, 6, 8)
