@@ -97,6 +97,7 @@ def _starting_point(console: Console, start: Path, options: MDOptions) -> tuple[
         step = int(atoms.info.get("step", -1))
         if step < 0 or not atoms.has("momenta"):
             raise PyffError(f"{options.out} was not written by pyff md: its last frame has no step or no velocities")
+        _require_same_run(atoms, read_structure(start), options)
         console.say(f"continuing {options.out} after step {step}")
         return atoms, step
     if options.out.exists() and not options.overwrite:
@@ -105,6 +106,25 @@ def _starting_point(console: Console, start: Path, options: MDOptions) -> tuple[
     if not atoms.has("momenta"):
         start_velocities(atoms, options.temperature, options.seed)
     return atoms, 0
+
+
+def _require_same_run(atoms: Atoms, begin: Atoms, options: MDOptions) -> None:
+    """Give the frame to go on from the constraints of the starting structure, which trajectories do not keep.
+
+    Raises PyffError if it is not a frame of that structure, or if the time step is another.
+    """
+    if list(atoms.numbers) != list(begin.numbers):
+        raise PyffError(
+            f"--resume needs the starting structure of the earlier run, {atoms.get_chemical_formula()} in the order of "
+            f"{options.out}; received {begin.get_chemical_formula()}"
+        )
+    before = atoms.info.get("timestep_fs", options.timestep)
+    if abs(before - options.timestep) > 1e-9 * before:
+        raise PyffError(
+            f"--timestep must stay {before:g} fs to continue {options.out}; received {options.timestep:g} fs. Start "
+            "from its last frame with another --out"
+        )
+    atoms.set_constraint(begin.constraints)
 
 
 def equilibrate(console: Console, atoms: Atoms, options: MDOptions) -> MDReport:

@@ -16,6 +16,7 @@ from _python import output_of, run_python
 from _toy import toy_model
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 from ase.io import read, write
 
 import pyff
@@ -222,6 +223,30 @@ def test_md_writes_a_trajectory_and_continues_it(toy, start, tmp_path, capsys):
     assert [f.info["step"] for f in read(out, ":", format="extxyz")] == list(range(0, 41, 5))
     rows = out.with_suffix(".csv").read_text().splitlines()
     assert rows[0].startswith("step,time_fs") and rows[-1].startswith("40,20.0,")
+
+
+def test_md_resumed_keeps_fixed_atoms_fixed(toy, tmp_path):
+    atoms, out = molecule("CH3CH2OH"), tmp_path / "md.xyz"
+    atoms.set_constraint(FixAtoms([0, 1]))
+    write(tmp_path / "start.xyz", atoms, format="extxyz", columns=["symbols", "positions", "move_mask"])
+    options = ["md", toy, str(tmp_path / "start.xyz"), "--out", str(out), "--every", "5", "--quiet"]
+    assert run([*options, "--time", "0.005"]) == 0
+    assert run([*options, "--time", "0.02", "--resume"]) == 0
+    last = read(out, -1, format="extxyz")
+    moved = np.abs(last.positions - atoms.positions).max(axis=1)
+    assert last.info["step"] == 40 and (moved[:2] < 1e-7).all() and (moved[2:] > 1e-4).all()
+
+
+def test_md_refuses_to_resume_with_another_timestep_or_structure(toy, start, tmp_path, capsys):
+    out = tmp_path / "md.xyz"
+    assert run(["md", toy, start, "--out", str(out), "--time", "0.005", "--quiet"]) == 0
+    content = out.read_bytes()
+    assert run(["md", toy, start, "--out", str(out), "--time", "0.02", "--timestep", "1", "--resume"]) == 1
+    assert "--timestep must stay 0.5 fs" in capsys.readouterr().err
+    write(tmp_path / "other.xyz", molecule("H2O"), format="extxyz")
+    assert run(["md", toy, str(tmp_path / "other.xyz"), "--out", str(out), "--time", "0.02", "--resume"]) == 1
+    assert "needs the starting structure of the earlier run, C2H6O" in capsys.readouterr().err
+    assert out.read_bytes() == content
 
 
 def test_md_equilibrates_before_it_writes(toy, start, tmp_path, capsys):
