@@ -78,7 +78,9 @@ def _run(
         f"{atoms.get_chemical_formula()}, {len(atoms)} atoms, {calc.model_name} in {calc.dtype} on {device}: "
         f"{options.ensemble}, {production.steps} steps of {options.timestep} fs"
     )
-    if options.equilibrate and not first_step:
+    if options.equilibrate and not options.resume:
+        for old in (options.out, log):  # with --overwrite; an interruption must not leave them to be continued
+            old.unlink(missing_ok=True)
         report = equilibrate(console, atoms, options)
         if report.stopped:
             return _ended(console, report, options, log)
@@ -169,10 +171,10 @@ def _summary(console: Console, report: MDReport, options: MDOptions) -> None:
 
 
 def _ended(console: Console, report: MDReport, options: MDOptions, log: Path) -> int:
-    drift = report.drift
+    drift, written = report.drift, options.out.is_file()
     console.result(
-        trajectory=options.out,
-        log=log,
+        trajectory=options.out if written else None,
+        log=log if written else None,
         steps=report.steps,
         seconds=report.seconds,
         stopped=report.stopped or None,
@@ -180,7 +182,8 @@ def _ended(console: Console, report: MDReport, options: MDOptions, log: Path) ->
         drift_meV_per_atom_per_ps=drift.slope if drift else None,
     )
     if report.interrupted:
-        console.warn(f"{report.stopped}; the same command with --resume goes on")
+        again = "the same command with --resume goes on" if written else "nothing was written yet, start again"
+        console.warn(f"{report.stopped}; {again}")
         return INTERRUPTED
     if report.stopped:
         raise PyffError(f"stopped after {report.steps} steps: {report.stopped}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from ase.io import read, write
 
 import pyff
 from pyff.cli import run
+from pyff.cli.console import Console
 
 COMMANDS = ("demo", "fit", "train", "test", "md", "relax", "convert", "info")
 SMALL = ["--features", "8", "--interactions", "1", "--batch-size", "4", "--seed", "3"]
@@ -256,6 +258,20 @@ def test_md_equilibrates_before_it_writes(toy, start, tmp_path, capsys):
     assert "equilibrating for 0.01 ps" in capsys.readouterr().out
     frames = read(out, ":", format="extxyz")
     assert frames[0].info["step"] == 0 and np.abs(frames[0].positions - read(start).positions).max() > 1e-3
+
+
+def test_md_stopped_while_equilibrating_leaves_nothing_to_resume(toy, start, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "md.xyz"
+    options = ["md", toy, start, "--out", str(out), "--time", "0.005"]
+    assert run([*options, "--quiet"]) == 0  # an older run, with its log
+    capsys.readouterr()
+    stop = lambda done, text: os.kill(os.getpid(), signal.SIGINT)  # noqa: E731
+    monkeypatch.setattr(Console, "progress", lambda self, total: contextlib.nullcontext(stop))
+    assert run([*options, "--equilibrate", "1", "--overwrite", "--json"]) == 130
+    shown = capsys.readouterr()
+    assert "nothing was written yet, start again" in shown.err and "--resume" not in shown.err
+    assert json.loads(shown.out)["trajectory"] is None
+    assert not out.exists() and not out.with_suffix(".csv").exists()
 
 
 def test_md_that_fails_is_an_error_that_keeps_the_frames(toy, tmp_path, capsys):
