@@ -42,6 +42,13 @@ def test_every_public_name_exists():
     assert set(pyff.__all__) <= set(dir(pyff))
 
 
+def test_every_subpackage_is_an_attribute_before_it_is_imported(tmp_path):
+    names = sorted(p.parent.name for p in Path(pyff.__file__).parent.glob("*/__init__.py"))
+    assert output_of("-c", f"import pyff; print(*(getattr(pyff, n).__name__ for n in {names}))", cwd=tmp_path) == (
+        " ".join(f"pyff.{name}" for name in names)
+    )
+
+
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'pyff' has no attribute 'nonsense'"):
         pyff.nonsense  # noqa: B018

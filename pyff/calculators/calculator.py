@@ -15,6 +15,7 @@ from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from pyff.batch import GraphBatch, Output, System
+from pyff.data.checks import CLOSEST
 from pyff.data.collate import collate
 from pyff.data.from_ase import from_ase, total_charge, unpaired_electrons
 from pyff.models.file import load
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Calculator"]
 
-MIN_DISTANCE = 0.2  # A; no chemistry happens below, but overlapping atoms of a broken input do
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _ARRAYS = {"energies": "atom_energy", "forces": "forces", "charges": "charges"}  # ASE's name -> name in Output
 
@@ -93,6 +93,8 @@ class Calculator(AseCalculator):
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
         """Compute the properties asked for (ASE calls this; use `atoms.get_...`)."""
         if atoms is not None:
+            if self.check_state(atoms):
+                self.results = {}  # what is not asked for now would stay from the structure before
             self.atoms = atoms.copy()
         atoms = self.atoms
         try:
@@ -183,13 +185,13 @@ def _require_volume(atoms: Atoms, context: str) -> None:
 
 
 def _require_apart(batch: GraphBatch, system: System) -> None:
-    """Raise ValueError naming the pair if two atoms (or an atom and an image) are closer than MIN_DISTANCE."""
+    """Raise ValueError naming the pair if two atoms (or an atom and an image) are closer than CLOSEST."""
     if not batch.n_edges:
         return
     shift = torch.einsum("ea,eab->eb", batch.shift.to(batch.cell.dtype), batch.cell[batch.batch[batch.idx_i]])
     squared = (batch.pos[batch.idx_j] - batch.pos[batch.idx_i] + shift).square().sum(1)
     smallest, edge = squared.min(0)
-    if float(smallest) >= MIN_DISTANCE**2:
+    if float(smallest) >= CLOSEST**2:
         return
     from ase.data import chemical_symbols
 
@@ -197,7 +199,7 @@ def _require_apart(batch: GraphBatch, system: System) -> None:
     label = lambda k: f"{chemical_symbols[system.Z[k]]}{k}"  # noqa: E731
     other = label(j) if i != j else "its own periodic image"
     raise ValueError(
-        f"atoms must be at least {MIN_DISTANCE} A apart; {label(i)} and {other} are {float(smallest) ** 0.5:.3g} A "
+        f"atoms must be at least {CLOSEST} A apart; {label(i)} and {other} are {float(smallest) ** 0.5:.3g} A "
         "apart. Look for duplicated atoms, a wrong length unit or a cell that is too small."
     )
 

@@ -33,6 +33,8 @@ Units = Annotated[
 EnergyKey = Annotated[str | None, typer.Option(help="Name of the energies in the file.", rich_help_panel="Data")]
 ForcesKey = Annotated[str | None, typer.Option(help="Name of the forces in the file.", rich_help_panel="Data")]
 StressKey = Annotated[str | None, typer.Option(help="Name of the stresses in the file.", rich_help_panel="Data")]
+ChargeKey = Annotated[str | None, typer.Option(help="Name of the total charges.", rich_help_panel="Data")]
+SpinKey = Annotated[str | None, typer.Option(help="Name of the unpaired electrons.", rich_help_panel="Data")]
 Bad = Annotated[
     str, typer.Option(help="error or skip frames with NaN, overlapping atoms or huge forces.", rich_help_panel="Data")
 ]
@@ -141,6 +143,8 @@ def fit(
     energy_key: EnergyKey = None,
     forces_key: ForcesKey = None,
     stress_key: StressKey = None,
+    charge_key: ChargeKey = None,
+    spin_key: SpinKey = None,
     bad: Bad = "error",
     device: Device = "cpu",
     dtype: Annotated[Precision, typer.Option(help="Precision.", rich_help_panel="Machine")] = Precision.float32,
@@ -158,7 +162,7 @@ def fit(
 
     config = fit_config(
         data={"files": data, "units": units, "energy_key": energy_key, "forces_key": forces_key,
-              "stress_key": stress_key, "bad": bad},
+              "stress_key": stress_key, "charge_key": charge_key, "spin_key": spin_key, "bad": bad},
         split={"train": train, "valid": valid, "test": test, "order": order, "seed": seed, "file": split},
         model=(model, {"cutoff": cutoff, "n_features": features, "n_interactions": interactions}),
         training={"max_time": time, "max_epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed,
@@ -208,6 +212,8 @@ def test(
     energy_key: EnergyKey = None,
     forces_key: ForcesKey = None,
     stress_key: StressKey = None,
+    charge_key: ChargeKey = None,
+    spin_key: SpinKey = None,
     bad: Bad = "error",
     device: Device = "cpu",
     dtype: Dtype = None,
@@ -219,7 +225,7 @@ def test(
     from pyff.cli.test import run_test
 
     source = {"files": data, "units": units, "energy_key": energy_key, "forces_key": forces_key,
-              "stress_key": stress_key, "bad": bad}  # fmt: skip
+              "stress_key": stress_key, "charge_key": charge_key, "spin_key": spin_key, "bad": bad}  # fmt: skip
     return run_test(
         Console(quiet, json), model, source, split=split, picture=picture, device=device, dtype=dtype and dtype.value
     )

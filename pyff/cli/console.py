@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -65,7 +66,7 @@ class Console:
     def result(self, **values: Any) -> None:
         """The JSON of --json."""
         if self.json:
-            print(json.dumps(values, default=str, allow_nan=True))
+            print(json.dumps(_finite(values), default=str, allow_nan=False))
 
     @contextlib.contextmanager
     def progress(self, total: int, unit: str = "step") -> Iterator[Callable[[int, str], None]]:
@@ -87,6 +88,15 @@ class Console:
         with Progress(*columns, console=self.err) as bar:
             task = bar.add_task("", total=total)
             yield lambda done, text: bar.update(task, completed=done, description=text)
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _lines(total: int, unit: str) -> Callable[[int, str], None]:

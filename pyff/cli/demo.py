@@ -28,6 +28,7 @@ __all__ = ["DATA", "energy_panel", "run_demo"]
 
 DATA = Path(pyff.__file__).parent / "demo" / "ethanol_pbe.extxyz.gz"
 TEMPERATURE = 300.0  # K
+MARK = ".pyff-demo"  # file in a folder that a demo made, and that a demo may write over
 WARM_UP, PRODUCTION = 1000, 4000  # steps of 0.5 fs
 
 STORY = """\
@@ -52,8 +53,12 @@ def run_demo(console: Console, out: Path, *, minutes: float, epochs: int | None)
     """Everything, in the folder `out`; the exit code."""
     if not DATA.is_file():
         raise PyffError(f"the demo's data are missing from the installation: {DATA}")
+    if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
+        raise PyffError(f"{out} holds files that no demo wrote: choose an empty or a new folder with --out")
     started = time.perf_counter()
     console.say(STORY)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARK).touch()
     with threads_for(n_atoms=90):
         fitted = fit_model(console, _config(minutes, epochs), out, overwrite=True)
         if fitted.report.stopped == "interrupted":

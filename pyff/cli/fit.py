@@ -14,7 +14,7 @@ from pyff._atomic import atomic_write
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
 from pyff.cli.run_config import DataConfig, RunConfig
-from pyff.data import Dataset, Split, read, reference_energies, split
+from pyff.data import Dataset, ReferenceEnergies, Split, read, reference_energies, split
 from pyff.errors import PyffError
 from pyff.models.file import save
 from pyff.models.schnet import PRESETS, SchNet
@@ -58,8 +58,8 @@ def fit_config(data: dict, split: dict, model: tuple[str, dict], training: dict)
 
 def read_data(config: DataConfig) -> Dataset:
     """The frames of a run."""
-    keys = {name: getattr(config, name) for name in ("energy_key", "forces_key", "stress_key")}
-    return read(config.files, units=config.units, bad=config.bad, **keys)
+    options = config.model_dump()
+    return read(options.pop("files"), **options)
 
 
 def run_fit(console: Console, config: RunConfig, folder: Path, *, resume: bool = False, overwrite: bool = False) -> int:
@@ -109,8 +109,8 @@ def fit_model(
     references = reference_energies(train)
     console.say(f"{references.text}\nsplit     {len(train)} training, {len(valid)} validation, {len(test)} test frames")
     console.heading("Training")
-    model = _network(config, data, train, references)
-    settings = _settings(config, data)
+    model = _network(config, train, references)
+    settings = _settings(config, train)
     trainer = Trainer(model, settings, folder, quiet=console.quiet)
     config.to_yaml(folder / "config.yaml")
     report = trainer.fit(train, valid, resume=resume, overwrite=overwrite)
@@ -138,32 +138,47 @@ def _parts(config: RunConfig, data: Dataset, folder: Path, resume: bool, overwri
         chosen = Split.load(s.file, data)
     else:
         chosen = split(data, s.train, s.valid, s.test, seed=s.seed, order=s.order)
+    parts = chosen.apply(data)
+    _require_known_elements(*parts)
     chosen.save(path)
-    return chosen.apply(data)
+    return parts
 
 
-def _network(config: RunConfig, data: Dataset, train: Dataset, references) -> SchNet:
+def _require_known_elements(train: Dataset, *others: Dataset) -> None:
+    """Raise PyffError if a validation or test frame has an element that no training frame has."""
+    from ase.data import chemical_symbols
+
+    known = {z for s in train for z in s.Z.tolist()}
+    strange = [(name, set(s.Z.tolist()) - known) for data in others for s, name in zip(data, data.names)]
+    strange = [(name, unseen) for name, unseen in strange if unseen]
+    if strange:
+        symbols = ", ".join(chemical_symbols[z] for z in sorted(set.union(*(unseen for _, unseen in strange))))
+        names = ", ".join(name for name, _ in strange[:5]) + (", ..." if len(strange) > 5 else "")
+        raise PyffError(
+            f"validation and test frames must have elements of the training frames only; {len(strange)} have {symbols}:"
+            f" {names}. Train on such frames too (another --seed, --order or --split), or leave them out"
+        )
+
+
+def _network(config: RunConfig, train: Dataset, references: ReferenceEnergies) -> SchNet:
     """An untrained network whose output starts at the mean energy per atom and has the size of the forces."""
     import torch
 
     forces = [s.labels["forces"] for s in train if "forces" in s.labels]
     scale = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else references.residual_rms
     network = config.model.network(output_scale=scale or 1.0, output_shift=references.residual_mean)
-    elements = sorted({z for s in data for z in s.Z.tolist()})
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.training.seed)
-        # an element that only validation or test frames have gets the mean energy per atom as its reference
-        values = {z: references.values.get(z, 0.0) for z in elements}
-        return SchNet(network, elements, values)
+        return SchNet(network, references.values, references.values)
 
 
-def _settings(config: RunConfig, data: Dataset):
-    """Training settings; labels that the data do not have, or have unasked for, set their weights."""
+def _settings(config: RunConfig, train: Dataset):
+    """Training settings; labels that the training frames do not have, or have unasked for, set their weights."""
     changes: dict[str, Any] = {}
     said = config.training.model_fields_set
-    if "stress_weight" not in said and data.count("stress"):
+    if "stress_weight" not in said and train.count("stress"):
         changes["stress_weight"] = config.training.energy_weight
-    if "forces_weight" not in said and not data.count("forces"):
+    if "forces_weight" not in said and not train.count("forces"):
         changes["forces_weight"] = 0.0
     return config.training.model_copy(update=changes)
 

@@ -78,7 +78,9 @@ def _run(
         f"{atoms.get_chemical_formula()}, {len(atoms)} atoms, {calc.model_name} in {calc.dtype} on {device}: "
         f"{options.ensemble}, {production.steps} steps of {options.timestep} fs"
     )
-    if options.equilibrate and not first_step:
+    if options.equilibrate and not options.resume:
+        for old in (options.out, log):  # with --overwrite; an interruption must not leave them to be continued
+            old.unlink(missing_ok=True)
         report = equilibrate(console, atoms, options)
         if report.stopped:
             return _ended(console, report, options, log)
@@ -97,6 +99,7 @@ def _starting_point(console: Console, start: Path, options: MDOptions) -> tuple[
         step = int(atoms.info.get("step", -1))
         if step < 0 or not atoms.has("momenta"):
             raise PyffError(f"{options.out} was not written by pyff md: its last frame has no step or no velocities")
+        _require_same_run(atoms, read_structure(start), options)
         console.say(f"continuing {options.out} after step {step}")
         return atoms, step
     if options.out.exists() and not options.overwrite:
@@ -105,6 +108,25 @@ def _starting_point(console: Console, start: Path, options: MDOptions) -> tuple[
     if not atoms.has("momenta"):
         start_velocities(atoms, options.temperature, options.seed)
     return atoms, 0
+
+
+def _require_same_run(atoms: Atoms, begin: Atoms, options: MDOptions) -> None:
+    """Give the frame to go on from the constraints of the starting structure, which trajectories do not keep.
+
+    Raises PyffError if it is not a frame of that structure, or if the time step is another.
+    """
+    if list(atoms.numbers) != list(begin.numbers):
+        raise PyffError(
+            f"--resume needs the starting structure of the earlier run, {atoms.get_chemical_formula()} in the order of "
+            f"{options.out}; received {begin.get_chemical_formula()}"
+        )
+    before = atoms.info.get("timestep_fs", options.timestep)
+    if abs(before - options.timestep) > 1e-9 * before:
+        raise PyffError(
+            f"--timestep must stay {before:g} fs to continue {options.out}; received {options.timestep:g} fs. Start "
+            "from its last frame with another --out"
+        )
+    atoms.set_constraint(begin.constraints)
 
 
 def equilibrate(console: Console, atoms: Atoms, options: MDOptions) -> MDReport:
@@ -149,10 +171,10 @@ def _summary(console: Console, report: MDReport, options: MDOptions) -> None:
 
 
 def _ended(console: Console, report: MDReport, options: MDOptions, log: Path) -> int:
-    drift = report.drift
+    drift, written = report.drift, options.out.is_file()
     console.result(
-        trajectory=options.out,
-        log=log,
+        trajectory=options.out if written else None,
+        log=log if written else None,
         steps=report.steps,
         seconds=report.seconds,
         stopped=report.stopped or None,
@@ -160,7 +182,8 @@ def _ended(console: Console, report: MDReport, options: MDOptions, log: Path) ->
         drift_meV_per_atom_per_ps=drift.slope if drift else None,
     )
     if report.interrupted:
-        console.warn(f"{report.stopped}; the same command with --resume goes on")
+        again = "the same command with --resume goes on" if written else "nothing was written yet, start again"
+        console.warn(f"{report.stopped}; {again}")
         return INTERRUPTED
     if report.stopped:
         raise PyffError(f"stopped after {report.steps} steps: {report.stopped}")

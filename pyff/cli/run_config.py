@@ -27,6 +27,8 @@ class DataConfig(_Strict):
     energy_key: str | None = None
     forces_key: str | None = None
     stress_key: str | None = None
+    charge_key: str | None = None
+    spin_key: str | None = None
     bad: Literal["error", "skip"] = "error"
 
 

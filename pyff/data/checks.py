@@ -6,7 +6,7 @@ import numpy as np
 
 __all__ = ["CLOSEST", "LARGEST_FORCE", "closest_pair", "problem"]
 
-CLOSEST = 0.2  # A; below it atoms are coincident
+CLOSEST = 0.2  # A; no chemistry happens below, but overlapping atoms of a broken input do
 LARGEST_FORCE = 1e3  # eV/A; beyond it a calculation has failed
 
 

@@ -61,7 +61,7 @@ def read_pickle(file: BinaryIO, allowed: Callable[[Name], bool], persistent: Cal
             machine.step(opcode.name, arg, position)
     except PickleError:
         raise
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise PickleError(f"damaged pickle: {error}") from None
     raise PickleError("damaged pickle: it ends before its end mark")
 
@@ -76,6 +76,7 @@ _MEMO_PUT = frozenset(["PUT", "BINPUT", "LONG_BINPUT"])
 _MEMO_GET = frozenset(["GET", "BINGET", "LONG_BINGET"])
 _TUPLE = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _MARK = object()
+_KEYS = (str, int, float, bool, bytes, type(None))
 
 
 class _Machine:
@@ -150,7 +151,7 @@ class _Machine:
         self.stack.append(_pairs(self.pop_to_mark()))
 
     def do_frozenset(self, _arg) -> None:
-        self.stack.append(frozenset(self.pop_to_mark()))
+        self.stack.append(frozenset(map(_key, self.pop_to_mark())))
 
     def do_append(self, _arg) -> None:
         value = self.pop()
@@ -162,11 +163,11 @@ class _Machine:
 
     def do_additems(self, _arg) -> None:
         items = self.pop_to_mark()
-        self._top(set).update(items)
+        self._top(set).update(map(_key, items))
 
     def do_setitem(self, _arg) -> None:
         value, key = self.pop(), self.pop()
-        self._top(dict)[key] = value
+        self._top(dict)[_key(key)] = value
 
     def do_setitems(self, _arg) -> None:
         items = self.pop_to_mark()
@@ -218,10 +219,17 @@ class _Machine:
 def _ordered_dict(pairs: Any = ()) -> dict:
     if not isinstance(pairs, (list, tuple)):
         raise PickleError("damaged pickle: an ordered dict is built from pairs")
-    return {key: value for key, value in pairs}
+    return {_key(key): value for key, value in pairs}
 
 
 def _pairs(items: list) -> dict:
     if len(items) % 2:
         raise PickleError("damaged pickle: a key without a value")
-    return dict(zip(items[::2], items[1::2], strict=True))
+    return dict(zip(map(_key, items[::2]), items[1::2], strict=True))
+
+
+def _key(value: Any) -> Any:
+    """The value, if hashing it cannot recurse: a tuple of a million tuples would overflow the C stack."""
+    if not isinstance(value, _KEYS):
+        raise PickleError(f"pickle has a {type(value).__name__} as a key, where plain data have text and numbers")
+    return value

@@ -205,7 +205,9 @@ class _Run:
     def keep(self, step: int) -> None:
         """Write the frame unless it has been written already."""
         if self.trajectory and step > self.written:
-            self.trajectory.write(self.atoms, step=step, time_fs=step * self.settings.timestep)
+            s = self.settings
+            time_fs = step * s.timestep
+            self.trajectory.write(self.atoms, step=step, time_fs=time_fs, timestep_fs=s.timestep, ensemble=s.ensemble)
             self.written = step
 
     def _row(self, step: int) -> Row:

@@ -21,7 +21,7 @@ class TrajectoryWriter:
         self.path = Path(path)
         self._file = open(self.path, "a" if append else "w")  # noqa: SIM115  closed by close()
 
-    def write(self, atoms: Atoms, **info: float | int) -> None:
+    def write(self, atoms: Atoms, **info: float | int | str) -> None:
         """Append one frame; info (step, time, ...) goes to its comment line."""
         from ase.io.extxyz import write_extxyz
 
@@ -67,7 +67,7 @@ def _skip_frame(file) -> int:
 
 
 def last_frame(path: str | os.PathLike) -> Atoms:
-    """The last frame of a trajectory, with velocities, `info["step"]` and no calculator."""
+    """The last frame of a trajectory, with velocities, `info["step"]`, no constraints and no calculator."""
     from ase.io import read
 
     atoms = read(path, index=-1, format="extxyz")

@@ -68,6 +68,9 @@ def load(path: str | os.PathLike, device: str | torch.device = "cpu") -> EnergyM
         tensors = from_bytes(data)
     except SafetensorError as error:
         raise ModelFileError(f"{name}: damaged or truncated ({error})") from None
+    if header.architecture in _BUILT_IN:
+        with torch.device("meta"):  # without memory: a small file must not ask for a huge network
+            _require_own(model_from_header(header, name), tensors, name)
     model = model_from_header(header, name)
     _fill(model, tensors, name)
     return model.to(device).eval()
@@ -167,7 +170,14 @@ def _no_constant(text: str):
 
 
 def _fill(model: EnergyModel, tensors: dict[str, Tensor], path: str) -> None:
-    """Copy the tensors into the model after checking that names, shapes and dtypes are the model's own."""
+    """Copy the tensors into the model."""
+    _require_own(model, tensors, path)
+    _require_finite(tensors, path)
+    model.load_state_dict(tensors)
+
+
+def _require_own(model: EnergyModel, tensors: dict[str, Tensor], path: str) -> None:
+    """Raise ModelFileError unless names, shapes and dtypes are the model's own."""
     own = model.state_dict()
     missing, unexpected = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
     if missing or unexpected:
@@ -178,8 +188,6 @@ def _fill(model: EnergyModel, tensors: dict[str, Tensor], path: str) -> None:
                 f"{path}: {name} must be {own[name].dtype} {tuple(own[name].shape)}; "
                 f"received {value.dtype} {tuple(value.shape)}"
             )
-    _require_finite(tensors, path)
-    model.load_state_dict(tensors)
 
 
 def _require_finite(tensors: dict[str, Tensor], path: str) -> None:

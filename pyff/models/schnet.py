@@ -33,10 +33,10 @@ class SchNetConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    n_features: int = Field(128, ge=1, description="width F of the atomic features")
-    n_interactions: int = Field(3, ge=1, description="number T of interaction blocks")
-    n_rbf: int = Field(20, ge=2, description="number of Gaussians between 0 and the cutoff")
-    cutoff: float = Field(5.0, gt=0, description="cutoff radius in A")
+    n_features: int = Field(128, ge=1, le=4096, description="width F of the atomic features")
+    n_interactions: int = Field(3, ge=1, le=64, description="number T of interaction blocks")
+    n_rbf: int = Field(20, ge=2, le=4096, description="number of Gaussians between 0 and the cutoff")
+    cutoff: float = Field(5.0, gt=0, le=1000, description="cutoff radius in A")
     cutoff_function: Literal["cosine", "mollifier", "smooth", "none"] = "cosine"
     cutoff_onset: float = Field(0.0, ge=0, description="where the smooth cutoff function starts to fall, A")
     rbf_width: Literal["spacing", "schnet2017"] = Field(
@@ -55,8 +55,9 @@ class SchNetConfig(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.cutoff_onset >= self.cutoff:
-            raise ValueError(f"cutoff_onset must be below cutoff {self.cutoff}; received {self.cutoff_onset}")
+        # a steeper fall would need tables without bound
+        if self.cutoff_onset > 0.99 * self.cutoff:
+            raise ValueError(f"cutoff_onset must be at most {0.99 * self.cutoff:g}; received {self.cutoff_onset}")
         return self
 
     @classmethod

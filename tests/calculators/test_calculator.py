@@ -299,6 +299,20 @@ def test_calculator_results_survive_the_files_of_ase(path, tmp_path):
     assert repr(atoms.calc) == "pyff.Calculator('toy.safetensors', device='cpu', dtype='float64')"
 
 
+def test_calculator_called_directly_keeps_no_forces_of_another_structure(path):
+    calc, atoms = pyff.Calculator(path), ethanol()
+    calc.calculate(atoms, ["forces"])
+    calc.calculate(atoms, ["energy"])
+    assert "forces" in calc.results
+    calc.calculate(ethanol(seed=1), ["energy"])
+    assert "forces" not in calc.results
+    bad = ethanol()
+    bad.positions[0] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        calc.calculate(bad, ["energy"])
+    assert not calc.results
+
+
 def test_calculator_works_as_one_of_several(path):
     atoms, alone = ethanol(), fresh(path, ethanol())
     atoms.calc = SumCalculator([pyff.Calculator(path), pyff.Calculator(path)])

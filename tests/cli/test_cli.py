@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,10 +17,12 @@ from _python import output_of, run_python
 from _toy import toy_model
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 from ase.io import read, write
 
 import pyff
 from pyff.cli import run
+from pyff.cli.console import Console
 
 COMMANDS = ("demo", "fit", "train", "test", "md", "relax", "convert", "info")
 SMALL = ["--features", "8", "--interactions", "1", "--batch-size", "4", "--seed", "3"]
@@ -224,6 +227,30 @@ def test_md_writes_a_trajectory_and_continues_it(toy, start, tmp_path, capsys):
     assert rows[0].startswith("step,time_fs") and rows[-1].startswith("40,20.0,")
 
 
+def test_md_resumed_keeps_fixed_atoms_fixed(toy, tmp_path):
+    atoms, out = molecule("CH3CH2OH"), tmp_path / "md.xyz"
+    atoms.set_constraint(FixAtoms([0, 1]))
+    write(tmp_path / "start.xyz", atoms, format="extxyz", columns=["symbols", "positions", "move_mask"])
+    options = ["md", toy, str(tmp_path / "start.xyz"), "--out", str(out), "--every", "5", "--quiet"]
+    assert run([*options, "--time", "0.005"]) == 0
+    assert run([*options, "--time", "0.02", "--resume"]) == 0
+    last = read(out, -1, format="extxyz")
+    moved = np.abs(last.positions - atoms.positions).max(axis=1)
+    assert last.info["step"] == 40 and (moved[:2] < 1e-7).all() and (moved[2:] > 1e-4).all()
+
+
+def test_md_refuses_to_resume_with_another_timestep_or_structure(toy, start, tmp_path, capsys):
+    out = tmp_path / "md.xyz"
+    assert run(["md", toy, start, "--out", str(out), "--time", "0.005", "--quiet"]) == 0
+    content = out.read_bytes()
+    assert run(["md", toy, start, "--out", str(out), "--time", "0.02", "--timestep", "1", "--resume"]) == 1
+    assert "--timestep must stay 0.5 fs" in capsys.readouterr().err
+    write(tmp_path / "other.xyz", molecule("H2O"), format="extxyz")
+    assert run(["md", toy, str(tmp_path / "other.xyz"), "--out", str(out), "--time", "0.02", "--resume"]) == 1
+    assert "needs the starting structure of the earlier run, C2H6O" in capsys.readouterr().err
+    assert out.read_bytes() == content
+
+
 def test_md_equilibrates_before_it_writes(toy, start, tmp_path, capsys):
     out = tmp_path / "md.xyz"
     argv = ["md", toy, start, "--out", str(out), "--equilibrate", "0.01", "--time", "0.005", "--ensemble", "nve"]
@@ -231,6 +258,20 @@ def test_md_equilibrates_before_it_writes(toy, start, tmp_path, capsys):
     assert "equilibrating for 0.01 ps" in capsys.readouterr().out
     frames = read(out, ":", format="extxyz")
     assert frames[0].info["step"] == 0 and np.abs(frames[0].positions - read(start).positions).max() > 1e-3
+
+
+def test_md_stopped_while_equilibrating_leaves_nothing_to_resume(toy, start, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "md.xyz"
+    options = ["md", toy, start, "--out", str(out), "--time", "0.005"]
+    assert run([*options, "--quiet"]) == 0  # an older run, with its log
+    capsys.readouterr()
+    stop = lambda done, text: os.kill(os.getpid(), signal.SIGINT)  # noqa: E731
+    monkeypatch.setattr(Console, "progress", lambda self, total: contextlib.nullcontext(stop))
+    assert run([*options, "--equilibrate", "1", "--overwrite", "--json"]) == 130
+    shown = capsys.readouterr()
+    assert "nothing was written yet, start again" in shown.err and "--resume" not in shown.err
+    assert json.loads(shown.out)["trajectory"] is None
+    assert not out.exists() and not out.with_suffix(".csv").exists()
 
 
 def test_md_that_fails_is_an_error_that_keeps_the_frames(toy, tmp_path, capsys):

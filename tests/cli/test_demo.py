@@ -29,5 +29,12 @@ def test_demo_goes_from_the_shipped_data_to_a_picture(tmp_path, capsys, monkeypa
     assert result["md_steps"] == 80 and result["md_stopped"] is None and result["test"]["forces_mae"] > 0
 
 
+def test_demo_does_not_write_over_a_run_of_the_user(tmp_path, capsys):
+    (tmp_path / "last.safetensors").write_text("a week of training")
+    assert run(["demo", "--epochs", "1", "--out", str(tmp_path)]) == 1
+    assert "holds files that no demo wrote: choose an empty or a new folder" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+
+
 def test_demo_data_are_small_and_offline():
     assert demo.DATA.stat().st_size < 2e6

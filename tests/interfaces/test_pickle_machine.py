@@ -126,5 +126,20 @@ def test_pickle_machine_refuses_every_truncation_and_survives_every_flip():
                 read(flipped)
 
 
+NESTED = b"N" + b"\x85" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"}" + NESTED + b"Ns.", b"(" + NESTED + b"Nd.", b"}(" + NESTED + b"Nu.", b"\x8f(" + NESTED + b"\x90.",
+     b"(" + NESTED + b"\x91."],
+    ids=["SETITEM", "DICT", "SETITEMS", "ADDITEMS", "FROZENSET"],
+)  # fmt: skip
+def test_pickle_machine_refuses_nested_keys_that_would_overflow_the_stack(data):
+    # hashing such a tuple recurses in C and would take the interpreter down
+    with pytest.raises(PickleError, match="pickle has a tuple as a key"):
+        read(data)
+
+
 def test_name_prints_as_python_writes_it():
     assert str(Name("torch.nn", "Linear")) == "torch.nn.Linear"

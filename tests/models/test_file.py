@@ -10,7 +10,9 @@ from safetensors.torch import load as tensors_of
 from safetensors.torch import save as file_of
 
 import pyff
+from pyff.models import schnet
 from pyff.models.file import ModelFileError, read_header
+from pyff.models.schnet import SchNet, SchNetConfig
 
 
 @pytest.fixture
@@ -172,6 +174,31 @@ def test_load_refuses_weights_that_are_not_the_models(path, tensors, message):
     path.write_bytes(file_of(tensors, metadata={"pyff": json.dumps(header_of(path))}))
     with pytest.raises(ModelFileError, match=message):
         pyff.load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_features": 4096, "n_interactions": 64}, "weights must be those of the model"),
+        ({"n_features": 4096, "shared_interactions": True}, "must be torch.float32 .*; received torch.float32"),
+        ({"n_features": 10**9}, "hyperparameters.n_features: .* less than or equal to 4096"),
+        ({"n_rbf": 10**9}, "hyperparameters.n_rbf: .* less than or equal to 4096"),
+        ({"cutoff_function": "smooth", "cutoff_onset": 5 - 1e-12}, "cutoff_onset must be at most 4.95"),
+    ],
+)
+def test_load_of_a_small_file_that_asks_for_a_huge_network_allocates_nothing(path, changes, message, monkeypatch):
+    pyff.save(SchNet(SchNetConfig(n_features=4, n_interactions=1), [1]), path)
+    rewrite(path, hyperparameters={**header_of(path)["hyperparameters"], **changes})
+    sizes, init = [], schnet.Interaction.__init__
+
+    def watched(self, *args):
+        init(self, *args)
+        sizes.append(sum(0 if p.is_meta else p.numel() for p in self.parameters()))
+
+    monkeypatch.setattr(schnet.Interaction, "__init__", watched)
+    with pytest.raises(ModelFileError, match=message):
+        pyff.load(path)
+    assert not any(sizes)
 
 
 def test_load_names_a_missing_file(path):
