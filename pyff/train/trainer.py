@@ -23,9 +23,10 @@ __all__ = ["Trainer"]
 class Trainer:
     """Fits a model and keeps the run in a folder.
 
-    The folder gets train.yaml (settings), metrics.jsonl (one line per epoch, errors in eV and A), last.safetensors
-    (everything needed to continue) and best.safetensors (averaged weights of the best validation). All are written
-    atomically. Ctrl-C or SIGTERM finish the step, write last.safetensors and return; a second one ends at once.
+    The folder gets train.yaml (settings), last.safetensors (everything needed to continue), best.safetensors (averaged
+    weights of the best validation), each replaced atomically, and metrics.jsonl, to which every epoch appends a line
+    (errors in eV and A); resuming drops a torn last line and epochs after the checkpoint. Ctrl-C or SIGTERM finish the
+    step, write last.safetensors and return; a second one ends at once.
 
         report = Trainer(model, TrainConfig(max_time=30), "run").fit(train, valid)
 
