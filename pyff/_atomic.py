@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 __all__ = ["atomic_write"]
@@ -14,33 +14,27 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
     """Replace `path` by `content` so that a crash at any moment leaves the old or the new file, complete.
 
     The bytes go to a temporary file in the same folder, are flushed and fsynced, renamed over `path`, and the folder is
-    fsynced. Raises OSError where any of these fails; the old file is then still there.
+    fsynced. The file keeps the permissions of the one it replaces. Raises OSError where any of these fails; the old
+    file is then still there.
     """
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    # 0o666: the system applies the umask, as for any new file
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
         with os.fdopen(handle, "wb") as out:
             out.write(data)
             out.flush()
-            os.fchmod(out.fileno(), _mode(path))
-            os.fsync(out.fileno())
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(handle, path.stat().st_mode & 0o777)
+            os.fsync(handle)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
     _fsync_folder(path.parent)
-
-
-def _mode(path: Path) -> int:
-    """Permissions of the file that is replaced; those of an ordinary new file otherwise (mkstemp gives 0600)."""
-    try:
-        return path.stat().st_mode & 0o777
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -83,14 +83,9 @@ def _checked_label(name: str, value, n: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a model reads from a structure; `collate` builds exactly that.
-
-    cutoff in A; charge_spin: reads total charge and spin; fixed_composition: all structures have the same atoms.
-    """
+    """What a model needs in a GraphBatch beyond what is always there: edges within `cutoff` (A)."""
 
     cutoff: float
-    charge_spin: bool = False
-    fixed_composition: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +95,7 @@ class GraphBatch:
     Geometry (pos, cell) is float64 whatever the network's precision, so that distances of far-away atoms keep their
     digits; the network casts what it reads. Edges i <- j are directed and sorted by idx_i;
     r_ij = pos[j] - pos[i] + shift @ cell. idx_i, idx_j, edge_rev, row_ptr, batch, ptr, Z are int64, shift int32.
+    Charge and spin are always there, zero where the data do not give them.
     """
 
     Z: Tensor  # [N]

@@ -39,6 +39,17 @@ def test_atomic_write_gives_usual_permissions_and_keeps_those_of_the_old_file(tm
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+def test_atomic_write_does_not_touch_the_umask_of_other_threads(tmp_path, monkeypatch):
+    previous = os.umask(0o027)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "umask", lambda mask: pytest.fail("the umask belongs to the whole process"))
+            atomic_write(tmp_path / "a", "x")
+    finally:
+        os.umask(previous)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
 def test_atomic_write_killed_at_any_moment_leaves_a_whole_file(tmp_path):
     path = tmp_path / "a.bin"
     code = (

@@ -10,39 +10,55 @@
 #include "bindings/module.hpp"
 #include "core/status.hpp"
 #include "neighbors/buffer_pool.hpp"
+#include "neighbors/lattice.hpp"
+#include "neighbors/search_lease.hpp"
 #include "neighbors/verlet.hpp"
 
 namespace {
 
 using pyff::NeighborArrays;
 using pyff::NeighborSearch;
+using pyff::SearchLease;
 using pyff::SearchOptions;
 using pyff::Structure;
 
 template <class T>
 using Dense = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
-// Below this many atoms a search is shorter than handing the interpreter's lock over.
-constexpr std::int64_t kKeepLockBelow = 256;
+// A search of fewer atoms and possible pairs than this is shorter than handing the interpreter's lock over.
+constexpr std::int64_t kKeepLockAtoms = 256;
+constexpr double kKeepLockPairs = 1 << 20;
 
-// The calling thread's working memory, given back beyond a few MiB when the call ends, however it ends.
-struct SearchLease {
-  static NeighborSearch& mine() {
-    static thread_local NeighborSearch search;
-    return search;
-  }
-  NeighborSearch& search = mine();
-  ~SearchLease() { search.release(); }
-};
+// Upper estimate of the pairs to be looked at, from the number of images within reach.
+double possible_pairs(const Structure& s, double cutoff) {
+  pyff::baseline::Lattice lattice{};
+  pyff::baseline::make_lattice(s.cell, s.pbc, lattice);
+  double pairs = static_cast<double>(s.n_atoms) * static_cast<double>(s.n_atoms);
+  for (int k = 0; k < 3; ++k)
+    if (s.pbc[k]) pairs *= 1 + 2 * cutoff / lattice.height[k];
+  return pairs;
+}
+
+bool keeps_lock(const Structure* structures, std::int64_t n_structures, std::int64_t n_atoms, double cutoff) {
+  if (n_atoms >= kKeepLockAtoms || n_structures >= kKeepLockAtoms) return false;
+  double pairs = 0;
+  for (std::int64_t b = 0; b < n_structures; ++b) pairs += possible_pairs(structures[b], cutoff);
+  return pairs < kKeepLockPairs;  // false for NaN: the search refuses that cell
+}
 
 template <class Work>
-void unlocked(std::int64_t n_atoms, Work&& work) {
-  if (n_atoms < kKeepLockBelow) {
+void with_lock(bool keep, Work&& work) {
+  if (keep) {
     work();
   } else {
     py::gil_scoped_release release;
     work();
   }
+}
+
+// Rows of open axes are not read, whatever they hold.
+void read_cell(const double* cell, Structure& s) {
+  for (int k = 0; k < 9; ++k) s.cell[k] = s.pbc[k / 3] ? cell[k] : 0.0;
 }
 
 Structure structure_of(const Dense<double>& pos, const Dense<double>& cell, const Dense<bool>& pbc) {
@@ -55,8 +71,8 @@ Structure structure_of(const Dense<double>& pos, const Dense<double>& cell, cons
   Structure s;
   s.n_atoms = pos.shape(0);
   s.pos = pos.data();
-  for (int k = 0; k < 9; ++k) s.cell[k] = cell.data()[k];
   for (int k = 0; k < 3; ++k) s.pbc[k] = pbc.data()[k];
+  read_cell(cell.data(), s);
   return s;
 }
 
@@ -164,10 +180,12 @@ py::object neighbor_list(const std::string& quantities, const Dense<double>& pos
   options.threads = threads;
   pair_cutoffs.apply(options, structure.n_atoms);
   SearchLease lease;
-  unlocked(structure.n_atoms, [&] { lease.search.search(&structure, 1, options); });
+  NeighborSearch& search = lease.search();
+  const bool keep = keeps_lock(&structure, 1, structure.n_atoms, cutoff);
+  with_lock(keep, [&] { search.search(&structure, 1, options); });
   Slots slots;
-  const NeighborArrays out = slots.allocate(quantities, lease.search.n_pairs());
-  unlocked(structure.n_atoms, [&] { lease.search.fill(out); });
+  const NeighborArrays out = slots.allocate(quantities, search.n_pairs());
+  with_lock(keep, [&] { search.fill(out); });
   return slots.result(quantities);
 }
 
@@ -205,8 +223,8 @@ struct Batch {
       Structure& s = out[b];
       s.n_atoms = n[b];
       s.pos = pointer<const double>(pos) + 3 * first;
-      for (int k = 0; k < 9; ++k) s.cell[k] = cell ? pointer<const double>(cell)[9 * b + k] : 0.0;
       for (int k = 0; k < 3; ++k) s.pbc[k] = pbc && pointer<const bool>(pbc)[3 * b + k];
+      if (cell) read_cell(pointer<const double>(cell) + 9 * b, s);
       first += n[b];
     }
     return out;
@@ -223,8 +241,9 @@ py::tuple neighbor_batch(const Batch& batch, double cutoff, int threads) {
   options.threads = threads;
   options.bytes_per_pair = 36;
   SearchLease lease;
-  NeighborSearch& search = lease.search;
-  unlocked(n_atoms, [&] { search.search(structures.data(), batch.n_structures, options); });
+  NeighborSearch& search = lease.search();
+  const bool keep = keeps_lock(structures.data(), batch.n_structures, n_atoms, cutoff);
+  with_lock(keep, [&] { search.search(structures.data(), batch.n_structures, options); });
   py::object idx_i, idx_j, shift, row_ptr, edge_rev;
   NeighborArrays out;
   out.idx_i = new_array<std::int64_t>(idx_i, search.n_pairs(), 1);
@@ -232,7 +251,7 @@ py::tuple neighbor_batch(const Batch& batch, double cutoff, int threads) {
   out.shift = new_array<std::int32_t>(shift, search.n_pairs(), 3);
   out.edge_rev = new_array<std::int64_t>(edge_rev, search.n_pairs(), 1);
   std::int64_t* rows = new_array<std::int64_t>(row_ptr, n_atoms + 1, 1);
-  unlocked(n_atoms, [&] {
+  with_lock(keep, [&] {
     std::copy(search.row_ptr().begin(), search.row_ptr().end(), rows);
     search.fill(out);
   });

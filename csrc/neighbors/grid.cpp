@@ -12,6 +12,7 @@ constexpr std::int64_t kOneBin = 160;
 // candidates of a bin costs more than testing them.
 constexpr double kParticlesPerBin = 10;
 constexpr double kLargestFraction = 4;
+constexpr double kMostBins = 1 << 30;    // bins are counted in int32
 constexpr std::int64_t kPadding = 32;  // the hot loop reads whole vectors
 
 struct Axis {
@@ -97,7 +98,7 @@ void choose_axes(Axis (&axes)[3], const Particles& p, double radius, Arena& scra
   for (int k = 0; k < 3; ++k) axes[k] = {p.coordinate[k], 0, 0, 0, 1, 0};
   if (p.n_particles <= kOneBin) return;
   measure(axes, p.n_particles);
-  const double limit = std::max(64.0, 2.0 * static_cast<double>(p.n_particles));
+  const double limit = std::min(kMostBins, std::max(64.0, 2.0 * static_cast<double>(p.n_particles)));
   if (choose_bins(axes, p.n_particles, radius, limit)) return;
   for (Axis& a : axes)
     if (a.extent > 8 * radius) close_gaps(a, p.n_particles, radius, scratch);

@@ -11,7 +11,7 @@ from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
 from pyff.cli.threads import threads_for
 from pyff.errors import PyffError
-from pyff.md import TrajectoryWriter, read_structure, relax
+from pyff.md import TrajectoryWriter, read_structure, relax, write_structure
 
 __all__ = ["RelaxOptions", "run_relax"]
 
@@ -54,8 +54,7 @@ def run_relax(
             on_step=lambda step, energy, force: show(step, f"{energy:.6f} eV  largest force {force:.4f} eV/A"),
         )
     if not report.stopped.startswith("the calculation"):
-        with TrajectoryWriter(options.out) as out:
-            out.write(atoms)
+        write_structure(options.out, atoms)
     console.result(structure=options.out, **vars(report))
     if report.interrupted:
         console.warn(f"interrupted after {report.steps} steps; the structure so far is in {options.out}")

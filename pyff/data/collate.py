@@ -17,17 +17,14 @@ def collate(systems: Sequence[System], needs: Needs, device: torch.device | str 
     """One GraphBatch of all structures, with the edges within needs.cutoff.
 
     Atoms keep their order; structure b owns atoms ptr[b] .. ptr[b+1] - 1. The edges are searched on the CPU, in one
-    native call.
+    native call. Charge and spin are always there.
 
     Raises:
-        ValueError: no systems; different compositions where needs.fixed_composition; invalid geometry (the message
-            names the structure where it is one of many).
+        ValueError: no systems; invalid geometry (the message names the structure where it is one of many).
     """
     systems = list(systems)
     if not systems:
         raise ValueError("systems must hold at least one structure; received none")
-    if needs.fixed_composition:
-        _require_same_composition(systems)
     counts = np.array([len(s) for s in systems])
     ptr = torch.from_numpy(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
     pos = torch.from_numpy(np.concatenate([s.pos for s in systems]))
@@ -50,13 +47,3 @@ def collate(systems: Sequence[System], needs: Needs, device: torch.device | str 
         spin=torch.tensor([float(s.spin) for s in systems], dtype=torch.float64),
     )
     return batch if torch.device(device).type == "cpu" else batch.to(device)
-
-
-def _require_same_composition(systems: list[System]) -> None:
-    first = systems[0].Z
-    for b, system in enumerate(systems):
-        if not np.array_equal(system.Z, first):
-            raise ValueError(
-                "systems must all have the same atoms in the same order, which this model needs; "
-                f"structure {b} differs from structure 0"
-            )

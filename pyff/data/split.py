@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,21 @@ _PARTS = {"train": "train_idx", "valid": "val_idx", "test": "test_idx"}  # names
 
 @dataclass(frozen=True)
 class Split:
-    """Disjoint frame indices of a data set of n_frames frames. Raises DataError where they overlap or lie outside."""
+    """Disjoint frame indices of a data set of n_frames frames; seed where they were drawn here at random.
+
+    Raises DataError where they overlap or lie outside.
+    """
 
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
     n_frames: int
     fingerprint: str = ""
+    seed: int | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {len(getattr(self, name))}" for name in _PARTS)
+        return f"Split({counts} of {self.n_frames} frames{'' if self.seed is None else f', seed {self.seed}'})"
 
     def __post_init__(self) -> None:
         for name in _PARTS:
@@ -114,12 +122,17 @@ def split(
     a, b = sizes["train"], sizes["train"] + sizes["valid"]
     # in time order the test part ends with the last frame, also where the parts do not cover everything
     last = indices[n - sizes["test"] :] if order == "time" else indices[b : b + sizes["test"]]
-    return Split(indices[:a], indices[a:b], last, n, dataset.fingerprint())
+    return Split(indices[:a], indices[a:b], last, n, dataset.fingerprint(), seed if order == "random" else None)
 
 
 def _size(value: int | float | None, n: int, name: str) -> int | None:
     if value is None:
         return None
-    if value < 0 or (isinstance(value, float) and value >= 1 and not value.is_integer()):
-        raise DataError(f"{name} must be a number of frames or a fraction below 1; received {value}")
-    return round(value * n) if isinstance(value, float) and value < 1 else int(value)
+    if isinstance(value, float) and not 0 <= value < 1:
+        raise DataError(
+            f"{name} must be a fraction of at least 0 and below 1, or a whole number of frames; received {value}. "
+            "Write a number of frames without a decimal point"
+        )
+    if value < 0:
+        raise DataError(f"{name} must be a fraction or a number of frames; received {value}")
+    return round(value * n) if isinstance(value, float) else int(value)

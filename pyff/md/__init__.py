@@ -6,7 +6,7 @@ from pyff.md.drift import EnergyDrift, energy_drift
 from pyff.md.dynamics import MDReport, MDSettings, run_md, start_velocities
 from pyff.md.relax import RelaxReport, relax
 from pyff.md.structures import read_structure
-from pyff.md.trajectory import TrajectoryWriter, last_frame, repair
+from pyff.md.trajectory import TrajectoryWriter, last_frame, repair, write_structure
 
 __all__ = [
     "EnergyDrift",
@@ -21,4 +21,5 @@ __all__ = [
     "repair",
     "run_md",
     "start_velocities",
+    "write_structure",
 ]

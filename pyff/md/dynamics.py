@@ -15,6 +15,7 @@ from ase import Atoms, units
 from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
 
+from pyff._atomic import atomic_write
 from pyff.md.drift import EnergyDrift, energy_drift
 from pyff.md.signals import interruptible
 from pyff.md.trajectory import TrajectoryWriter
@@ -167,10 +168,9 @@ class _Run:
     def __enter__(self) -> _Run:
         self.log = None
         if self.log_path:
-            rows = _kept_rows(self.log_path, self.first_step)
-            self.log = open(self.log_path, "w", newline="")
+            atomic_write(self.log_path, _kept_lines(self.log_path, self.first_step))
+            self.log = open(self.log_path, "a", newline="")
             self.csv = csv.writer(self.log, lineterminator="\n")
-            self.csv.writerows([COLUMNS, *rows])
         return self
 
     def __exit__(self, *_exc) -> None:
@@ -224,10 +224,11 @@ class _Run:
             self.on_log(row)
 
 
-def _kept_rows(path: Path, first_step: int) -> list[list[str]]:
-    """Rows of an earlier part of the run up to the step it is continued from."""
+def _kept_lines(path: Path, first_step: int) -> str:
+    """The head of the log, and its lines up to the step a run is continued from."""
+    head = ",".join(COLUMNS) + "\n"
     if not first_step or not path.exists():
-        return []
-    with open(path, newline="") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS) and row[0].isdigit()]
-    return [row for row in rows if int(row[0]) <= first_step]
+        return head
+    fields = ((line, line.split(",")) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n"))
+    kept = (line for line, row in fields if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) <= first_step)
+    return head + "".join(kept)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-__all__ = ["TrajectoryWriter", "last_frame", "repair"]
+from pyff._atomic import atomic_write
+
+__all__ = ["TrajectoryWriter", "last_frame", "repair", "write_structure"]
 
 
 class TrajectoryWriter:
@@ -23,15 +26,7 @@ class TrajectoryWriter:
 
     def write(self, atoms: Atoms, **info: float | int | str) -> None:
         """Append one frame; info (step, time, ...) goes to its comment line."""
-        from ase.io.extxyz import write_extxyz
-
-        frame = atoms.copy()
-        frame.set_constraint()
-        frame.info.update(info)
-        if atoms.calc is not None:
-            forces = atoms.get_forces(apply_constraint=False)
-            frame.calc = SinglePointCalculator(frame, energy=atoms.get_potential_energy(), forces=forces)
-        write_extxyz(self._file, [frame])
+        self._file.write(_as_text(atoms, info))
         self._file.flush()
 
     def close(self) -> None:
@@ -42,6 +37,25 @@ class TrajectoryWriter:
 
     def __exit__(self, *_exc) -> None:
         self.close()
+
+
+def write_structure(path: str | os.PathLike, atoms: Atoms) -> None:
+    """One structure as such a frame; the file is replaced when the new one is complete."""
+    atomic_write(path, _as_text(atoms, {}))
+
+
+def _as_text(atoms: Atoms, info: dict[str, float | int]) -> str:
+    from ase.io.extxyz import write_extxyz
+
+    frame = atoms.copy()
+    frame.set_constraint()
+    frame.info.update(info)
+    if atoms.calc is not None:
+        forces = atoms.get_forces(apply_constraint=False)
+        frame.calc = SinglePointCalculator(frame, energy=atoms.get_potential_energy(), forces=forces)
+    text = io.StringIO()
+    write_extxyz(text, [frame])
+    return text.getvalue()
 
 
 def repair(path: str | os.PathLike) -> int:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from pyff import ops
-from pyff.batch import GraphBatch, Needs
+from pyff.batch import GraphBatch
 from pyff.models.base import MAX_Z, AtomOutputs, EnergyModel, is_learning
 from pyff.models.registry import register
 from pyff.nn.filter_table import FilterTable, default_intervals, filter_table
@@ -190,11 +190,6 @@ class SchNet(EnergyModel):
             nn.init.normal_(model.embedding.weight, std=model.config.n_features**-0.25)
             nn.init.zeros_(model.readout.w2)
         return model
-
-    @property
-    def needs(self) -> Needs:
-        c = self.config
-        return Needs(cutoff=c.cutoff, charge_spin=c.charge_embedding or c.dipole)
 
     def features(self, batch: GraphBatch, distance: Tensor) -> Tensor:
         """Atomic features x_i [N,F] after the last interaction."""

@@ -67,10 +67,10 @@ def feature_kernel(name: str, dtype: torch.dtype, device: torch.device):
     return partial(_cuda.call, function, device)
 
 
-def require_device(op: str, device: torch.device, **tensors: Tensor) -> None:
-    """All tensors must be where the first argument is."""
+def require_device(op: str, device: torch.device, **tensors: Tensor | None) -> None:
+    """All tensors must be where the first argument is; what is no tensor is left to `require`."""
     for name, x in tensors.items():
-        if x.device != device:
+        if isinstance(x, Tensor) and x.device != device:
             raise ValueError(f"{op}: {name} must be on {device} like the others; received a tensor on {x.device}")
 
 

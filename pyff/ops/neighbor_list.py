@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from pyff import _core
-from pyff.ops._check import address, require
+from pyff.ops._check import address, require, require_device
 
 __all__ = ["NeighborList", "neighbor_list"]
 
 _FLOATS = (torch.float64, torch.float32)
 _SERIAL_BELOW = 512  # atoms: a second thread costs more than it saves
+_MOST_SYSTEMS = 2**24  # a larger number in batch is a mistake, not a batch
 
 
 class NeighborList(NamedTuple):
@@ -54,10 +55,12 @@ def neighbor_list(
         NeighborList of new tensors on the device of pos.
 
     Raises:
-        ValueError: naming the argument, for NaN or infinite input, wrong shapes, a negative cutoff, a cell that is
-            singular along periodic axes, and lists that cannot fit in memory.
+        ValueError: naming the argument, for NaN or infinite input, wrong shapes, tensors on different devices, a
+            negative cutoff, batch or ptr that do not ascend, a cell that is singular along periodic axes, and lists
+            that cannot fit in memory.
     """
     require("neighbor_list", "pos", pos, (None, 3), _FLOATS)
+    require_device("neighbor_list", pos.device, cell=cell, pbc=pbc, batch=batch, ptr=ptr)
     n_atoms = pos.shape[0]
     n_systems = _system_count(n_atoms, cell, batch, ptr)
     pos = _dense(pos, torch.float64)
@@ -82,6 +85,7 @@ def _on_cuda(pos, cell, pbc, batch, ptr, n_systems: int, cutoff: float) -> Neigh
 
     if not 0 <= cutoff < math.inf:
         raise ValueError(f"neighbor_list: cutoff must be finite and not negative; received {cutoff}")
+    _require_ascending(batch, ptr, pos.shape[0], n_systems)
     on = {"device": pos.device}
     if batch is None and ptr is None:
         ptr = torch.tensor([0, pos.shape[0]], **on)
@@ -94,7 +98,18 @@ def _on_cuda(pos, cell, pbc, batch, ptr, n_systems: int, cutoff: float) -> Neigh
         cell = torch.zeros(n_systems, 3, 3, dtype=torch.float64, **on)
     if pbc is None:
         pbc = torch.zeros(n_systems, 3, dtype=torch.bool, **on)
+    cell = cell.masked_fill(~pbc[:, :, None], 0.0)
     return NeighborList(*_cuda.neighbor_list(pos.detach(), cell, pbc, batch, ptr, cutoff))
+
+
+def _require_ascending(batch: Tensor | None, ptr: Tensor | None, n_atoms: int, n_systems: int) -> None:
+    """What the native code checks itself on the CPU; kernels would read and write outside of their arrays."""
+    if ptr is not None and not bool((ptr[0] == 0) & (ptr[-1] == n_atoms) & (ptr.diff() >= 0).all()):
+        raise ValueError(f"neighbor_list: ptr must ascend from 0 to the number of atoms, {n_atoms}")
+    if batch is not None and not bool(((batch >= 0) & (batch < n_systems)).all() & (batch.diff() >= 0).all()):
+        raise ValueError(
+            f"neighbor_list: batch must be ascending and in 0..{n_systems - 1}; sort the atoms by structure"
+        )
 
 
 def _dense(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -123,4 +138,10 @@ def _system_count(n_atoms: int, cell: Tensor | None, batch: Tensor | None, ptr: 
     require("neighbor_list", "batch", batch, (n_atoms,), torch.int64)
     if isinstance(cell, Tensor) and cell.dim() == 3:
         return cell.shape[0]  # the last structures may be empty
-    return int(batch[-1]) + 1 if n_atoms else 0
+    last = int(batch[-1]) if n_atoms else -1
+    if n_atoms and not 0 <= int(batch[0]) <= last < _MOST_SYSTEMS:
+        raise ValueError(
+            f"neighbor_list: batch must be ascending and in 0..{_MOST_SYSTEMS - 1}; received {int(batch[0])} for the "
+            f"first atom and {last} for the last"
+        )
+    return last + 1

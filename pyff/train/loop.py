@@ -30,9 +30,8 @@ from pyff.train.schedule import Schedule
 
 __all__ = ["NonFiniteLossError", "RunState", "TrainingLoop"]
 
-# settings that shape the steps of a run: a resumed run must keep them
-_FIXED = ("optimizer", "dtype", "batch_size", "seed", "schedule", "ema_decay", "energy_weight", "forces_weight",
-          "stress_weight")  # fmt: skip
+# settings a resumed run may change; all others shape its steps
+_FREE = {"max_epochs", "max_time", "patience", "checkpoint_interval", "device", "valid_batch_size"}
 _MID_EPOCH_SECONDS = 60.0
 
 
@@ -295,7 +294,7 @@ class TrainingLoop:
             if content[what] != about[what]:
                 raise CheckpointError(f"cannot resume: {hint} differ from those of the run in {self.folder}")
         before, now = content["train_config"], about["train_config"]
-        changed = [f"{k} (was {before.get(k)}, is {now[k]})" for k in _FIXED if before.get(k) != now[k]]
+        changed = [f"{k} (was {before.get(k)}, is {now[k]})" for k in now if k not in _FREE and before.get(k) != now[k]]
         if changed:
             raise CheckpointError(f"cannot resume with other settings: {', '.join(changed)}")
 

@@ -23,9 +23,10 @@ __all__ = ["Trainer"]
 class Trainer:
     """Fits a model and keeps the run in a folder.
 
-    The folder gets train.yaml (settings), metrics.jsonl (one line per epoch, errors in eV and A), last.safetensors
-    (everything needed to continue) and best.safetensors (averaged weights of the best validation). All are written
-    atomically. Ctrl-C or SIGTERM finish the step, write last.safetensors and return; a second one ends at once.
+    The folder gets train.yaml (settings), last.safetensors (everything needed to continue), best.safetensors (averaged
+    weights of the best validation), each replaced atomically, and metrics.jsonl, to which every epoch appends a line
+    (errors in eV and A); resuming drops a torn last line and epochs after the checkpoint. Ctrl-C or SIGTERM finish the
+    step, write last.safetensors and return; a second one ends at once.
 
         report = Trainer(model, TrainConfig(max_time=30), "run").fit(train, valid)
 
@@ -47,8 +48,8 @@ class Trainer:
         Args:
             train, valid: labelled frames; missing labels are left out of the loss.
             resume: continue the run in run_dir, bitwise as if it had never stopped on the CPU (with a schedule that
-                follows epochs, not time). The data and the settings that shape the steps must be the same; end
-                conditions may change.
+                follows epochs, not time). The data and the settings must be the same, except for max_epochs,
+                max_time, patience, checkpoint_interval, device and valid_batch_size.
             overwrite: start anew although run_dir holds a run, which is deleted.
 
         Raises:
@@ -67,6 +68,7 @@ class Trainer:
             loop = TrainingLoop(self.model, self.config, folder, train, valid, progress)
             if resume:
                 loop.restore()
+            self.config.to_yaml(folder / "train.yaml")
             with progress:
                 progress.say(self._opening(train, valid, loop))
                 stopped = loop.run()
@@ -114,7 +116,6 @@ class Trainer:
                 )
             for f in present:
                 f.unlink()
-        self.config.to_yaml(folder / "train.yaml")
 
     def _opening(self, train: Dataset, valid: Dataset, loop: TrainingLoop) -> str:
         c = self.config

@@ -10,6 +10,7 @@
 #include "neighbors/buffer_pool.hpp"
 #include "neighbors/lattice.hpp"
 #include "neighbors/search.hpp"
+#include "neighbors/search_lease.hpp"
 #include "neighbors/verlet.hpp"
 
 namespace {
@@ -191,6 +192,24 @@ TEST(search_can_be_used_again_after_an_error) {
                "positions must be finite");
   CHECK_THROWS(list_of({good}, 1e7, 1, search), pyff::Error, "cutoff must be small enough");
   CHECK_EQUAL(list_of({good}, 3.0, 1, search).i.size(), n);
+}
+
+TEST(search_that_interrupts_another_on_its_thread_leaves_that_one_alone) {
+  const auto pos = random_positions(40, 7, 0), other = random_positions(9, 3, 1);
+  const Structure s = structure_of(pos, kSkewed, {true, true, true});
+  const Structure small = structure_of(other, kSkewed, {true, true, true});
+  SearchOptions options{};
+  options.cutoff = 3.5;
+  pyff::SearchLease outer;
+  outer.search().search(&s, 1, options);
+  const auto before = outer.search().row_ptr();
+  for (int k = 0; k < 2; ++k) {
+    pyff::SearchLease inner;
+    CHECK(&inner.search() != &outer.search());
+    list_of({small}, 3.0, 1, inner.search());
+  }
+  CHECK(outer.search().row_ptr() == before);
+  CHECK_EQUAL(static_cast<std::size_t>(outer.search().n_pairs()), brute_force(s, 3.5, 5).size());
 }
 
 TEST(search_names_the_error_of_a_structure_on_any_thread) {

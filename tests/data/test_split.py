@@ -36,6 +36,22 @@ def test_split_impossible_sizes_are_refused(sizes):
         split(DATA, *sizes)
 
 
+@pytest.mark.parametrize("value", [1.0, 2.0, 1.5, -0.1, float("nan")])
+def test_split_float_that_is_no_fraction_is_refused_with_a_sentence(value):
+    for name in ("train", "valid", "test"):
+        sizes = {"train": 4, "valid": 2, name: value}
+        with pytest.raises(DataError, match=rf"{name} must be a fraction .* received {value}.*decimal point"):
+            split(DATA, **sizes)
+
+
+def test_split_shows_counts_and_seed_instead_of_indices(tmp_path):
+    drawn = split(DATA, 12, 3, seed=7)
+    assert repr(drawn) == "Split(train 12, valid 3, test 5 of 20 frames, seed 7)"
+    drawn.save(tmp_path / "s.npz")
+    assert repr(Split.load(tmp_path / "s.npz")) == "Split(train 12, valid 3, test 5 of 20 frames)"
+    assert repr(split(DATA, 12, 3, order="time")) == "Split(train 12, valid 3, test 5 of 20 frames)"
+
+
 def test_split_saves_and_loads_exactly(tmp_path):
     s = split(DATA, 12, 3, seed=5)
     s.save(tmp_path / "split.npz")

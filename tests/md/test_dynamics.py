@@ -100,6 +100,22 @@ def test_run_restarted_from_its_last_frame_goes_on_as_if_it_had_not_stopped(tmp_
     assert steps == [*range(0, 21, 3), *range(21, 40, 3), 40]
 
 
+def test_run_that_crashes_while_it_continues_its_log_loses_no_line(tmp_path, monkeypatch):
+    log, settings = tmp_path / "md.csv", MDSettings(6, "nve", log_interval=2)
+    run_md(ethanol(), settings, log=log)
+    before = log.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            run_md(ethanol(), settings, log=log, first_step=4)
+    assert log.read_bytes() == before
+    log.write_bytes(before[:-3])  # killed in the middle of the line of step 6
+    run_md(ethanol(), settings, log=log, first_step=6)
+    lines = log.read_text().splitlines()
+    assert [int(line.split(",")[0]) for line in lines[1:]] == [0, 2, 4, 8, 10, 12]
+    assert lines[0] == ",".join(COLUMNS) and lines[:4] == before.decode().splitlines()[:4]
+
+
 def test_repair_keeps_complete_files_and_empties_torn_ones(tmp_path):
     path = tmp_path / "md.xyz"
     with TrajectoryWriter(path) as out:

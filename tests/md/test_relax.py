@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from _toy import toy_model
@@ -8,7 +10,7 @@ from ase.calculators.emt import EMT
 from ase.io import read
 
 import pyff
-from pyff.md import TrajectoryWriter, relax
+from pyff.md import TrajectoryWriter, relax, write_structure
 
 
 @pytest.fixture
@@ -64,3 +66,17 @@ def test_relax_refuses_nonsense(calc):
         relax(atoms, optimizer="newton")
     with pytest.raises(ValueError, match="fmax must be positive"):
         relax(atoms, fmax=0)
+
+
+def test_write_structure_leaves_the_old_file_when_it_fails(tmp_path, calc, monkeypatch):
+    atoms = molecule("H2O")
+    write_structure(tmp_path / "a.xyz", atoms)
+    before = (tmp_path / "a.xyz").read_bytes()
+    atoms.calc = calc
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            write_structure(tmp_path / "a.xyz", atoms)
+    assert (tmp_path / "a.xyz").read_bytes() == before
+    write_structure(tmp_path / "a.xyz", atoms)
+    assert read(tmp_path / "a.xyz").get_potential_energy() == pytest.approx(atoms.get_potential_energy(), abs=1e-6)

@@ -51,9 +51,22 @@ def test_element_cutoff_without_numbers():
 def test_cell_not_finite(bad):
     cell = CELL.copy()
     cell[2, 2] = bad
-    for pbc in (False, True):
+    for pbc in (True, (False, False, True)):
         with pytest.raises(ValueError, match="cell must be finite"):
             neighbor_list("i", positions=POS, cell=cell, pbc=pbc, cutoff=2.0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("pbc", [False, (True, True, False), (True, False, True)])
+def test_cell_rows_of_open_axes_are_not_read(bad, pbc):
+    pos = np.random.default_rng(0).random((300, 3)) * 4
+    arrays = [neighbor_list("ijSD", positions=pos, cell=CELL, pbc=pbc, cutoff=1.0)]
+    cell = CELL.copy()
+    cell[~np.broadcast_to(pbc, 3)] = bad
+    arrays.append(neighbor_list("ijSD", positions=pos, cell=cell, pbc=pbc, cutoff=1.0))
+    assert len(arrays[0][0]) > 1000
+    for want, got in zip(*arrays):
+        np.testing.assert_array_equal(got, want)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -96,6 +97,24 @@ def test_calls_from_several_python_threads_agree():
     for t in threads:
         t.join()
     assert not wrong
+
+
+def test_one_atom_with_a_huge_cutoff_lets_other_threads_run():
+    ticks, done = [], threading.Event()
+
+    def tick():
+        while not done.wait(0.002):
+            ticks.append(time.monotonic())
+
+    clock = threading.Thread(target=tick)
+    clock.start()
+    start = time.monotonic()
+    n_pairs = len(neighbor_list("d", positions=np.zeros((1, 3)), cell=np.eye(3), pbc=True, cutoff=120.0))
+    end = time.monotonic()
+    done.set()
+    clock.join()
+    assert n_pairs > 7e6
+    assert sum(start < t < end for t in ticks) >= 5
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -170,6 +172,46 @@ def test_wrong_arguments_are_named():
         args = {"pos": pos, "cell": cell, "pbc": pbc, "cutoff": 3.0, "ptr": ptr} | change
         with pytest.raises(error, match=match):
             ops.neighbor_list(**args)
+
+
+@pytest.mark.parametrize("name", ["cell", "pbc", "ptr", "batch"])
+def test_tensors_on_different_devices_are_named(name):
+    pos, cell, pbc, ptr = random_batch()
+    args = {"cell": cell, "pbc": pbc, "ptr": ptr}
+    if name == "batch":
+        args |= {"batch": batch_of(ptr), "ptr": None}
+    with pytest.raises(ValueError, match=f"{name} must be on cpu like the others; received a tensor on meta"):
+        ops.neighbor_list(pos, **args | {name: args[name].to("meta")})
+
+
+@pytest.mark.parametrize("batch", [[-5, -5], [0, 10**15], [0, 2**40], [-1, 0], [3, 1]])
+def test_batch_with_impossible_structure_numbers_is_named(batch):
+    pos = torch.rand(2, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"batch must be ascending and in 0\.\.16777215; received"):
+        ops.neighbor_list(pos, cutoff=1.0, batch=torch.tensor(batch))
+
+
+def test_batch_and_ptr_are_checked_before_a_kernel_trusts_them():
+    check = importlib.import_module("pyff.ops.neighbor_list")._require_ascending
+    check(None, torch.tensor([0, 0, 2, 5]), 5, 3)
+    check(torch.tensor([0, 0, 2, 2, 2]), None, 5, 3)
+    for ptr in ([1, 5], [0, 4], [0, 6], [0, 4, 3, 5]):
+        with pytest.raises(ValueError, match="ptr must ascend from 0 to the number of atoms, 5"):
+            check(None, torch.tensor(ptr), 5, len(ptr) - 1)
+    for batch in ([-1, 0, 0, 0, 0], [0, 0, 0, 0, 3], [0, 1, 0, 1, 2]):
+        with pytest.raises(ValueError, match=r"batch must be ascending and in 0\.\.2"):
+            check(torch.tensor(batch), None, 5, 3)
+
+
+def test_cell_rows_of_open_axes_are_not_read():
+    pos, cell, _, ptr = random_batch()
+    pbc = torch.tensor([True, False, True]).expand(len(cell), 3)
+    want = ops.neighbor_list(pos, cell, pbc, 3.0, ptr=ptr)
+    cell[:, 1] = float("nan")
+    assert all(torch.equal(a, b) for a, b in zip(ops.neighbor_list(pos, cell, pbc, 3.0, ptr=ptr), want))
+    cell[2, 0, 1] = float("nan")
+    with pytest.raises(ValueError, match="cell must be finite"):
+        ops.neighbor_list(pos, cell, pbc, 3.0, ptr=ptr)
 
 
 def test_meta_tensors_are_refused():

@@ -202,6 +202,14 @@ def test_cutoff_and_skin_are_checked(bad):
         VerletList(3.0, bad)
 
 
+@pytest.mark.parametrize("name", ["pos", "cell", "pbc"])
+def test_tensors_that_are_not_on_the_cpu_are_named(name):
+    pos, cell = structure()
+    args = {"pos": pos, "cell": cell, "pbc": PERIODIC}
+    with pytest.raises(ValueError, match=f"{name} must be on cpu"):
+        VerletList(CUTOFF, SKIN).update(**args | {name: args[name].to("meta")})
+
+
 def test_pair_just_outside_the_skin_approaching_head_on():
     # the tightest case: both atoms move by skin / 2 towards each other
     pos = torch.tensor([[0.0, 0, 0], [CUTOFF + SKIN + 1e-9, 0, 0]], dtype=torch.float64)

@@ -108,6 +108,25 @@ def test_resume_refuses_other_data_settings_and_models(tmp_path):
         trainer(tmp_path, config("plateau"), PairModel(PairConfig(hidden=8))).fit(TRAIN, VALID, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", 0.02), ("clip_norm", 1.0), ("weight_decay", 0.1), ("plateau_patience", 9), ("warmup_steps", 3)],
+)
+def test_resume_with_a_setting_that_shapes_the_steps_is_refused_and_writes_nothing(tmp_path, name, value):
+    trainer(tmp_path, config("plateau", max_epochs=1)).fit(TRAIN, VALID)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CheckpointError, match=rf"{name} \(was .*, is {value}\)"):
+        trainer(tmp_path, config("plateau", **{name: value})).fit(TRAIN, VALID, resume=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_resume_may_change_what_does_not_shape_the_steps(tmp_path):
+    trainer(tmp_path, config("plateau", max_epochs=1)).fit(TRAIN, VALID)
+    free = {"max_epochs": 2, "patience": 3, "max_time": 9.0, "checkpoint_interval": 2.0, "valid_batch_size": 2}
+    report = trainer(tmp_path, config("plateau", **free)).fit(TRAIN, VALID, resume=True)
+    assert report.epochs == 2 and TrainConfig.from_yaml(tmp_path / "train.yaml").valid_batch_size == 2
+
+
 def test_interrupt_puts_the_handlers_back():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     said = []
