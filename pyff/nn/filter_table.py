@@ -34,7 +34,7 @@ def default_intervals(shape: FilterShape) -> int:
     c = shape.cutoff
     bend = {"cosine": 0.25 * c.radius, "mollifier": 0.05 * c.radius, "smooth": 0.075 * (c.radius - c.onset)}
     width = min(1 / math.sqrt(2 * shape.basis.gamma), bend.get(c.kind, c.radius))
-    return max(32, math.ceil(4.2 * c.radius / width))
+    return max(48, math.ceil(4.2 * c.radius / width))
 
 
 class FilterTable:
