@@ -45,7 +45,7 @@ class Calculator(AseCalculator):
         dtype: "float32" or "float64"; None keeps the model's own precision.
 
     Attributes:
-        info: how the last results came about: model, path, dtype, device, number of atoms and of edges.
+        info: how the last results came about: model, path, filters, dtype, device, number of atoms and of edges.
 
     Raises (when a property is asked for):
         ValueError: not a number among the positions, an element the model was not trained on, atoms closer than 0.2 A.
@@ -125,7 +125,7 @@ class Calculator(AseCalculator):
         self.info = {
             "model": self.model_name,
             "path": "learning",
-            "filters": getattr(self.model, "filters", None),
+            "filters": getattr(self.model, "last_filters", None),
             "dtype": self.dtype,
             "device": str(self.device),
             "n_atoms": batch.n_atoms,

@@ -10,6 +10,7 @@ Published programs differ in details that change every number; the presets name 
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Literal
 
@@ -26,6 +27,7 @@ from pyff.nn.filter_table import FilterTable, default_intervals, filter_table
 __all__ = ["SchNet", "SchNetConfig"]
 
 Activation = Literal["ssp", "silu", "tanh"]
+_log = logging.getLogger("pyff")
 
 
 class SchNetConfig(BaseModel):
@@ -168,6 +170,8 @@ class SchNet(EnergyModel):
         config = config or SchNetConfig()
         super().__init__(config, elements, reference_energy)
         self.filters: Literal["auto", "table", "exact"] = "auto"
+        self._intervals: list[int] = []  # of each block's table in the last forward, 0 where the network ran
+        self._gave_up = False
         self.embedding = nn.Embedding(MAX_Z + 1, config.n_features)
         first = Interaction(config.n_features, config.n_rbf)
         blocks = [first] if config.shared_interactions else [
@@ -215,6 +219,7 @@ class SchNet(EnergyModel):
         """convolve(h, block) -> y with the cheapest exact source of filters."""
         graph = (batch.row_ptr, batch.idx_i, batch.idx_j, batch.edge_rev)
         learning = is_learning()
+        self._intervals = []
         tabulate = self.filters == "table" or (
             self.filters == "auto"
             and self.dtype == torch.float32
@@ -230,9 +235,24 @@ class SchNet(EnergyModel):
                 y = ops.cfconv_table(h, distance, table[0], *graph, 0.0, table[1])
             else:
                 y = ops.cfconv(h, distance, block.filter_weights, *graph, self._shape)
+            self._intervals.append(0 if table is None else len(table[0]))
+            if tabulate and table is None and not self._gave_up:
+                self._gave_up = True
+                _log.warning("no table is fine enough for a filter of this SchNet: its network runs, which is slower")
             return y if counts is None else y / counts.to(y.dtype)
 
         return convolve
+
+    @property
+    def last_filters(self) -> str | None:
+        """Where the filters of the last forward came from: "exact", "table (95 intervals)", or both; None before."""
+        if not self._intervals:
+            return None
+        exact = self._intervals.count(0)
+        if exact == len(self._intervals):
+            return "exact"
+        table = f"table ({max(self._intervals)} intervals)"
+        return f"{table}, exact in {exact} of {len(self._intervals)} blocks" if exact else table
 
     @property
     def _mean(self) -> bool:

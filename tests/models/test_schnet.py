@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from _graphs import edge_arguments, graph_batch, random_crystal, random_molecule
+from ase.build import molecule
 
 from pyff.batch import System
-from pyff.models import ARCHITECTURES, SchNet, SchNetConfig
+from pyff.calculators import Calculator
+from pyff.models import ARCHITECTURES, SchNet, SchNetConfig, schnet
 from pyff.nn.filter_table import filter_table, table_error
 from pyff.ops import reference
 from pyff.testing import check_potential
@@ -149,6 +151,31 @@ def test_filter_table_meets_its_tolerance_or_says_so():
     value, slope = table_error(table, weights)
     assert value <= 1e-7 and slope <= 1e-6
     assert filter_table(shape, weights, max_intervals=8) is None
+
+
+def test_schnet_says_which_filters_ran_not_which_were_wished_for(caplog):
+    m = model(torch.float32)
+    assert m.filters == "auto" and m.last_filters is None
+    calc = Calculator(m.eval())
+    calc.calculate(molecule("H2O"), ["energy"])
+    intervals = filter_table(m.config.filter_shape(), m.interactions[0].filter_weights).intervals
+    assert calc.info["filters"] == m.last_filters == f"table ({intervals} intervals)"
+    m.double()
+    with torch.no_grad():
+        m(BATCH)
+    assert m.last_filters == "exact" and not caplog.messages
+
+
+def test_schnet_warns_once_where_no_table_is_fine_enough(monkeypatch, caplog):
+    m = model(torch.float32)
+    first = filter_table(m.config.filter_shape(), m.interactions[0].filter_weights)
+    found = iter([first])
+    monkeypatch.setattr(schnet, "filter_table", lambda *_args: next(found, None))
+    with torch.no_grad():
+        for _ in range(3):
+            m(BATCH)
+    assert m.last_filters.endswith("intervals), exact in 1 of 2 blocks")
+    assert [r.name for r in caplog.records] == ["pyff"] and "no table is fine enough" in caplog.text
 
 
 def test_schnet_forces_are_the_gradient_of_the_energy():
