@@ -12,7 +12,7 @@ constexpr std::int64_t kOneBin = 160;
 // candidates of a bin costs more than testing them.
 constexpr double kParticlesPerBin = 10;
 constexpr double kLargestFraction = 4;
-constexpr double kMostBins = 1 << 30;    // bins are counted in int32
+constexpr double kMostBins = 1 << 30;  // bins are counted in int32
 constexpr std::int64_t kPadding = 32;  // the hot loop reads whole vectors
 
 struct Axis {

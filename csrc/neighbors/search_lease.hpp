@@ -7,8 +7,9 @@
 
 namespace pyff {
 
-// The calling thread's own memory, given back beyond a few MiB when the call ends, however it ends. Python code that runs
-// in the middle of a call (a garbage collection) may search too: a second lease of the same thread has separate memory.
+// The calling thread's own memory, given back beyond a few MiB when the call ends, however it ends. Python code that
+// runs in the middle of a call (a garbage collection) may search too: a second lease of the same thread has separate
+// memory.
 class SearchLease {
  public:
   SearchLease() : own_(kept().busy ? std::make_unique<NeighborSearch>() : nullptr) { kept().busy = true; }

@@ -1,6 +1,7 @@
 """One file per model, nothing executable in it: safetensors weights, and a JSON header that says what they are.
 
-The file's metadata has the single key `pyff`. The class is chosen by name from the registry, never by the file.
+The file's metadata has the key `pyff`. The class is chosen by name from the registry, never by the file. Checkpoints of
+a training are such files too; what they hold beyond the model is named `training.*` and not read here.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from pyff.models.schema import ModelFileError, ModelHeader, first_problem, parse
 if TYPE_CHECKING:
     from pyff.models.base import EnergyModel
 
-__all__ = ["ModelFileError", "load", "model_from_header", "model_header", "read_header", "save"]
+__all__ = ["TRAINING", "ModelFileError", "load", "model_from_header", "model_header", "read_header", "save"]
 
+TRAINING = "training."  # no model has such weights: `training` is an attribute of every torch module
 MAX_HEADER_BYTES = 16 * 2**20  # a header is kilobytes; more is damage or an attack on memory
 _BUILT_IN = {"schnet": "pyff.models.schnet"}  # architecture -> module that registers it
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -45,6 +47,8 @@ def save(model: EnergyModel, path: str | os.PathLike) -> None:
         raise ValueError(f"path must end in .safetensors; received {str(path)!r}")
     from safetensors.torch import save as to_bytes
 
+    if ARCHITECTURES.get(model.architecture) is not type(model):
+        raise ModelFileError(f"model class {type(model).__name__} must be registered with pyff.models.register")
     header = model_header(model)
     # copies: safetensors refuses tensors that share memory (tied weights) or are not contiguous
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
@@ -72,7 +76,7 @@ def load(path: str | os.PathLike, device: str | torch.device = "cpu") -> EnergyM
         with torch.device("meta"):  # without memory: a small file must not ask for a huge network
             _require_own(model_from_header(header, name), tensors, name)
     model = model_from_header(header, name)
-    _fill(model, tensors, name)
+    _fill(model, {key: value for key, value in tensors.items() if not key.startswith(TRAINING)}, name)
     return model.to(device).eval()
 
 
@@ -84,7 +88,7 @@ def read_header(path: str | os.PathLike) -> ModelHeader:
 
 
 def model_header(model: EnergyModel) -> ModelHeader:
-    """The description that `save` writes for a model."""
+    """The description that `save` and checkpoints hold of a model."""
     from ase.data import chemical_symbols
 
     fields = {
@@ -98,8 +102,6 @@ def model_header(model: EnergyModel) -> ModelHeader:
         "info": model.info,
         "citations": list(getattr(model, "citations", ())),
     }
-    if ARCHITECTURES.get(model.architecture) is not type(model):
-        raise ModelFileError(f"model class {type(model).__name__} must be registered with pyff.models.register")
     try:
         header = ModelHeader(**fields)
         json.dumps(header.info, allow_nan=False)

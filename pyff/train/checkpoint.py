@@ -1,4 +1,7 @@
-"""Checkpoints: a safetensors file with JSON metadata, a checksum and nothing executable."""
+"""Checkpoints: model files (pyff.models.file) with more JSON, a checksum, and tensors named `training.*`.
+
+`pyff.load` reads the model in them, which has the averaged weights.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,11 @@ from torch import Tensor
 
 from pyff._atomic import atomic_write
 from pyff.errors import PyffError
+from pyff.models.schema import ModelHeader
 
-__all__ = ["CheckpointError", "load_checkpoint", "model_identity", "save_checkpoint"]
+__all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
 
-SCHEMA = 1
+SCHEMA = 2
 _KEY = "pyff_checkpoint"
 
 
@@ -23,8 +27,11 @@ class CheckpointError(PyffError):
     """A checkpoint that is damaged, or belongs to something else."""
 
 
-def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], content: dict) -> None:
-    """Write tensors and JSON content atomically. Raises CheckpointError rather than write NaN or infinity."""
+def save_checkpoint(path: str | Path, header: ModelHeader, tensors: Mapping[str, Tensor], content: dict) -> None:
+    """Write a model's description, tensors and JSON content atomically.
+
+    Raises CheckpointError rather than write NaN or infinity.
+    """
     from safetensors.torch import save
 
     stored = {name: t.detach().cpu().contiguous().clone() for name, t in sorted(tensors.items())}
@@ -32,11 +39,15 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], content: di
     if bad:
         raise CheckpointError(f"the checkpoint was not written: {', '.join(bad[:3])} hold NaN or infinity")
     meta = {"schema": SCHEMA, "sha256": _digest(stored), **content}
-    atomic_write(path, save(stored, metadata={_KEY: json.dumps(meta, allow_nan=False)}))
+    metadata = {"pyff": header.model_dump_json(), _KEY: json.dumps(meta, allow_nan=False)}
+    atomic_write(path, save(stored, metadata=metadata))
 
 
 def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict]:
-    """(tensors on the CPU, content). Raises CheckpointError where the file is damaged, FileNotFoundError if absent."""
+    """(tensors on the CPU, content, in which `model` is the description).
+
+    Raises CheckpointError where the file is damaged, FileNotFoundError if absent.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -44,7 +55,8 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            metadata = file.metadata() or {}
+            meta, header = (json.loads(metadata.get(key, "null")) for key in (_KEY, "pyff"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
     except (SafetensorError, ValueError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}") from None
@@ -54,7 +66,7 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         raise CheckpointError(f"{path} has checkpoint schema {meta.get('schema')}; this pyff reads {SCHEMA}")
     if meta.get("sha256") != _digest(tensors):
         raise CheckpointError(f"{path} is damaged: its checksum does not match")
-    return tensors, meta
+    return tensors, {**meta, "model": header}
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
@@ -64,14 +76,3 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
         digest.update(t.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def model_identity(model) -> dict:
-    """What has to agree for weights to fit a model: architecture, hyper-parameters, elements, reference energies."""
-    config = model.config
-    return {
-        "architecture": model.architecture,
-        "config": json.loads(config.model_dump_json()) if hasattr(config, "model_dump_json") else dict(vars(config)),
-        "elements": list(model.elements),
-        "reference_energy": {str(z): e for z, e in model.reference_energy.items()},
-    }

@@ -16,7 +16,8 @@ from pyff._atomic import atomic_write
 from pyff.data.dataset import Dataset
 from pyff.errors import PyffError
 from pyff.models.base import EnergyModel
-from pyff.train.checkpoint import CheckpointError, load_checkpoint, model_identity, save_checkpoint
+from pyff.models.file import TRAINING, model_header
+from pyff.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from pyff.train.config import TrainConfig
 from pyff.train.ema import EMA
 from pyff.train.graphs import GraphStore
@@ -32,6 +33,8 @@ __all__ = ["NonFiniteLossError", "RunState", "TrainingLoop"]
 
 # settings a resumed run may change; all others shape its steps
 _FREE = {"max_epochs", "max_time", "patience", "checkpoint_interval", "device", "valid_batch_size"}
+# what has to agree for weights to fit a model
+_IDENTITY = {"architecture", "hyperparameters", "elements", "reference_energy"}
 _MID_EPOCH_SECONDS = 60.0
 
 
@@ -200,7 +203,7 @@ class TrainingLoop:
         s.batches, s.sums = 0, {}
         if s.best_loss is None or loss < s.best_loss:
             s.best_loss, s.best_epoch = loss, s.epoch
-            self._save_best()
+            self._save("best")
         row["best_loss"] = s.best_loss
         with open(self.folder / "metrics.jsonl", "a") as out:
             out.write(json.dumps(row, allow_nan=False) + "\n")
@@ -241,32 +244,24 @@ class TrainingLoop:
         if time.monotonic() - self._saved_at >= max(60 * self.config.checkpoint_interval, least):
             self.save_last()
 
-    def _about(self) -> dict:
-        return {
-            "model": model_identity(self.model),
-            "train_config": self.config.model_dump(),
-            "data": self._fingerprints,
-            "state": asdict(self.state),
-        }
-
-    def _save_best(self) -> None:
-        """Averaged weights under the model's own names, with the buffers."""
+    def _save(self, kind: str, **more) -> None:
+        """Write a checkpoint: averaged weights and buffers under the model's own names, other tensors as training.*"""
+        extra = {f"{TRAINING}{name}": t for name, t in more.pop("tensors", {}).items()}
+        content = {"train_config": self.config.model_dump(), "data": self._fingerprints, "state": asdict(self.state)}
         with self.ema.applied():
-            save_checkpoint(
-                self.folder / "best.safetensors", self.model.state_dict(), {"kind": "best", **self._about()}
-            )
+            tensors = {**self.model.state_dict(), **extra}
+            path = self.folder / f"{kind}.safetensors"
+            save_checkpoint(path, model_header(self.model), tensors, {"kind": kind, **content, **more})
 
     def save_last(self) -> None:
         """Everything needed to continue."""
         self._clock()
-        tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
-        tensors |= {f"ema.{name}": t for name, t in self.ema.state().items()}
+        tensors = {f"raw.{name}": p.detach().clone() for name, p in self.model.named_parameters()}
         tensors |= optimizer_tensors(self.model, self.optimizer)
         tensors |= {"rng.order": self._epoch_stream, "rng.torch": torch.get_rng_state()}
         if self.config.device.startswith("cuda"):
             tensors["rng.cuda"] = torch.cuda.get_rng_state(self.config.device)
-        content = {"kind": "last", **self._about(), "ema_steps": self.ema.steps, "schedule": self.schedule.state()}
-        save_checkpoint(self.folder / "last.safetensors", tensors, content)
+        self._save("last", tensors=tensors, ema_steps=self.ema.steps, schedule=self.schedule.state())
         self._saved_at = time.monotonic()
 
     def restore(self) -> None:
@@ -274,26 +269,31 @@ class TrainingLoop:
         tensors, content = load_checkpoint(self.folder / "last.safetensors")
         self._check_same(content)
         part = lambda prefix: {k[len(prefix) :]: t for k, t in tensors.items() if k.startswith(prefix)}  # noqa: E731
-        self.model.load_state_dict(part("model."))
-        self.ema.restore(part("ema."), content["ema_steps"])
-        restore_optimizer(self.model, self.optimizer, part("optimizer."))
+        rng = part(f"{TRAINING}rng.")
+        self.model.load_state_dict({name: t for name, t in tensors.items() if not name.startswith(TRAINING)})
+        self.ema.restore(tensors, content["ema_steps"])
+        self.model.load_state_dict(part(f"{TRAINING}raw."), strict=False)
+        restore_optimizer(self.model, self.optimizer, part(f"{TRAINING}optimizer."))
         self.schedule.restore(content["schedule"])
         self.state = RunState(**content["state"])
         self._seconds_before = self.state.seconds
-        self._epoch_stream = tensors["rng.order"]
-        torch.set_rng_state(tensors["rng.torch"])
-        if "rng.cuda" in tensors and self.config.device.startswith("cuda"):
-            torch.cuda.set_rng_state(tensors["rng.cuda"], self.config.device)
+        self._epoch_stream = rng["order"]
+        torch.set_rng_state(rng["torch"])
+        if "cuda" in rng and self.config.device.startswith("cuda"):
+            torch.cuda.set_rng_state(rng["cuda"], self.config.device)
         metrics = self.folder / "metrics.jsonl"
         rows = [row for row in read_history(metrics) if row["epoch"] <= self.state.epoch]
         atomic_write(metrics, "".join(json.dumps(row) + "\n" for row in rows))
 
     def _check_same(self, content: dict) -> None:
-        about = json.loads(json.dumps(self._about()))
-        for what, hint in (("model", "the model"), ("data", "the training or validation frames")):
-            if content[what] != about[what]:
-                raise CheckpointError(f"cannot resume: {hint} differ from those of the run in {self.folder}")
-        before, now = content["train_config"], about["train_config"]
+        header = json.loads(model_header(self.model).model_dump_json())
+        if any((content["model"] or {}).get(key) != header[key] for key in _IDENTITY):
+            raise CheckpointError(f"cannot resume: the model differs from that of the run in {self.folder}")
+        if content["data"] != self._fingerprints:
+            raise CheckpointError(
+                f"cannot resume: the training or validation frames differ from those of the run in {self.folder}"
+            )
+        before, now = content["train_config"], self.config.model_dump()
         changed = [f"{k} (was {before.get(k)}, is {now[k]})" for k in now if k not in _FREE and before.get(k) != now[k]]
         if changed:
             raise CheckpointError(f"cannot resume with other settings: {', '.join(changed)}")

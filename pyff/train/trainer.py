@@ -25,7 +25,8 @@ class Trainer:
 
     The folder gets train.yaml (settings), last.safetensors (everything needed to continue), best.safetensors (averaged
     weights of the best validation), each replaced atomically, and metrics.jsonl, to which every epoch appends a line
-    (errors in eV and A); resuming drops a torn last line and epochs after the checkpoint. Ctrl-C or SIGTERM finish the
+    (errors in eV and A); resuming drops a torn last line and epochs after the checkpoint. `pyff.load`
+    reads the averaged weights of both checkpoints. Ctrl-C or SIGTERM finish the
     step, write last.safetensors and return; a second one ends at once.
 
         report = Trainer(model, TrainConfig(max_time=30), "run").fit(train, valid)

@@ -2,31 +2,34 @@ from __future__ import annotations
 
 import pytest
 import torch
+from _toy_model import PairModel
 
+from pyff.models.file import model_header
 from pyff.train import CheckpointError, load_checkpoint
 from pyff.train.checkpoint import save_checkpoint
 
+HEADER = model_header(PairModel())
 TENSORS = {"a": torch.arange(5.0), "b": torch.tensor(3), "c": torch.zeros(0, 2, dtype=torch.float64)}
 
 
 def test_checkpoint_round_trips_bitwise(tmp_path):
-    save_checkpoint(tmp_path / "x", TENSORS, {"state": {"epoch": 3, "loss": 0.1}})
+    save_checkpoint(tmp_path / "x", HEADER, TENSORS, {"state": {"epoch": 3, "loss": 0.1}})
     tensors, content = load_checkpoint(tmp_path / "x")
     assert content["state"] == {"epoch": 3, "loss": 0.1}
     assert all(torch.equal(tensors[k], v) and tensors[k].dtype == v.dtype for k, v in TENSORS.items())
 
 
 def test_checkpoint_never_holds_nan_and_keeps_the_old_file(tmp_path):
-    save_checkpoint(tmp_path / "x", TENSORS, {"n": 1})
+    save_checkpoint(tmp_path / "x", HEADER, TENSORS, {"n": 1})
     with pytest.raises(CheckpointError, match="not written: a hold NaN"):
-        save_checkpoint(tmp_path / "x", {"a": torch.tensor([1.0, float("nan")])}, {"n": 2})
+        save_checkpoint(tmp_path / "x", HEADER, {"a": torch.tensor([1.0, float("nan")])}, {"n": 2})
     assert load_checkpoint(tmp_path / "x")[1]["n"] == 1
 
 
 @pytest.mark.parametrize("where", [0.02, 0.5, -1])
 def test_checkpoint_flipped_bit_is_found(tmp_path, where):
     path = tmp_path / "x"
-    save_checkpoint(path, {"a": torch.arange(1000.0)}, {})
+    save_checkpoint(path, HEADER, {"a": torch.arange(1000.0)}, {})
     raw = bytearray(path.read_bytes())
     k = where if where < 0 else int(where * len(raw))
     raw[k] ^= 0x10
@@ -37,7 +40,7 @@ def test_checkpoint_flipped_bit_is_found(tmp_path, where):
 
 def test_checkpoint_cut_file_is_found(tmp_path):
     path = tmp_path / "x"
-    save_checkpoint(path, TENSORS, {})
+    save_checkpoint(path, HEADER, TENSORS, {})
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
         load_checkpoint(path)

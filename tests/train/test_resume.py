@@ -104,7 +104,7 @@ def test_resume_refuses_other_data_settings_and_models(tmp_path):
         trainer(tmp_path, config("plateau")).fit(TRAIN.subset(range(20)), VALID, resume=True)
     with pytest.raises(CheckpointError, match=r"batch_size \(was 5, is 4\)"):
         trainer(tmp_path, config("plateau", batch_size=4)).fit(TRAIN, VALID, resume=True)
-    with pytest.raises(CheckpointError, match="the model differ"):
+    with pytest.raises(CheckpointError, match="the model differs"):
         trainer(tmp_path, config("plateau"), PairModel(PairConfig(hidden=8))).fit(TRAIN, VALID, resume=True)
 
 

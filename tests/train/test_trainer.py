@@ -8,8 +8,10 @@ import pytest
 import torch
 from _toy_model import PairConfig, PairModel, morse_data
 
+import pyff
 from pyff.data import Dataset, reference_energies
 from pyff.errors import PyffError, UnseenElementError
+from pyff.models.schnet import SchNet, SchNetConfig
 from pyff.train import NonFiniteLossError, TrainConfig, Trainer, evaluate, load_checkpoint, read_history
 
 FAST = TrainConfig(lr=0.01, max_epochs=3, batch_size=5, patience=None, checkpoint_interval=0)
@@ -59,10 +61,27 @@ def test_trainer_ends_with_the_averaged_weights_of_the_best_epoch(tmp_path):
     last, _ = load_checkpoint(tmp_path / "run" / "last.safetensors")
     for name, p in model.named_parameters():
         assert torch.equal(p, best[name])
-        assert report.best_epoch == 3 and torch.equal(best[name], last[f"ema.{name}"])
-    assert not torch.equal(last["model.net.0.weight"], last["ema.net.0.weight"])
+        assert report.best_epoch == 3 and torch.equal(best[name], last[name])
+    assert not torch.equal(last["training.raw.net.0.weight"], last["net.0.weight"])
     row = report.history[report.best_epoch - 1]
     assert row["valid_forces_mae"] == pytest.approx(report.valid.forces.mae, rel=1e-12)
+
+
+def test_trainer_checkpoints_are_model_files_with_the_averaged_weights(tmp_path):
+    data = {"train": morse_data(12), "valid": morse_data(4, seed=1)}
+    config = SchNetConfig(n_features=8, n_interactions=1, n_rbf=6, cutoff=4.0)
+    model = SchNet(config, [1, 6], {1: -13.6, 6: -1029.1})
+    trained = Trainer(model, changed(FAST, max_epochs=3), tmp_path, quiet=True)
+    report = trained.fit(**data)
+    assert report.best_epoch == 3
+    for name in ("best", "last"):
+        loaded = pyff.load(tmp_path / f"{name}.safetensors")
+        assert loaded.reference_energy == model.reference_energy and loaded.elements == model.elements
+        assert loaded.state_dict().keys() == model.state_dict().keys()
+        assert all(torch.equal(t, model.state_dict()[key]) for key, t in loaded.state_dict().items())
+    tensors, _ = load_checkpoint(tmp_path / "last.safetensors")
+    assert any(not torch.equal(tensors[f"training.raw.{n}"], p) for n, p in model.named_parameters())
+    Trainer(model, changed(FAST, max_epochs=4), tmp_path, quiet=True).fit(**data, resume=True)
 
 
 def test_trainer_leaves_the_global_random_stream_and_threads_alone(tmp_path):
