@@ -69,14 +69,14 @@ def load(path: str | os.PathLike, device: str | torch.device = "cpu") -> EnergyM
     name, data = str(path), Path(path).read_bytes()
     header = parse_header(_metadata(data[:8], lambda size: data[8 : 8 + size], len(data), name), name)
     try:
-        tensors = from_bytes(data)
+        tensors = {key: value for key, value in from_bytes(data).items() if not key.startswith(TRAINING)}
     except SafetensorError as error:
         raise ModelFileError(f"{name}: damaged or truncated ({error})") from None
     if header.architecture in _BUILT_IN:
         with torch.device("meta"):  # without memory: a small file must not ask for a huge network
             _require_own(model_from_header(header, name), tensors, name)
     model = model_from_header(header, name)
-    _fill(model, {key: value for key, value in tensors.items() if not key.startswith(TRAINING)}, name)
+    _fill(model, tensors, name)
     return model.to(device).eval()
 
 

@@ -25,9 +25,9 @@ class Trainer:
 
     The folder gets train.yaml (settings), last.safetensors (everything needed to continue), best.safetensors (averaged
     weights of the best validation), each replaced atomically, and metrics.jsonl, to which every epoch appends a line
-    (errors in eV and A); resuming drops a torn last line and epochs after the checkpoint. `pyff.load` reads the averaged
-    weights of both checkpoints. Ctrl-C or SIGTERM finish the step, write last.safetensors and return; a second one ends
-    at once.
+    (errors in eV and A); resuming drops a torn last line and epochs after the checkpoint. Both checkpoints are
+    model files: `pyff.load` reads their averaged weights. Ctrl-C or SIGTERM finish the step, write last.safetensors and
+    return; a second one ends at once.
 
         report = Trainer(model, TrainConfig(max_time=30), "run").fit(train, valid)
 
