@@ -38,9 +38,8 @@ def save_checkpoint(path: str | Path, header: ModelHeader, tensors: Mapping[str,
     bad = [name for name, t in stored.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
     if bad:
         raise CheckpointError(f"the checkpoint was not written: {', '.join(bad[:3])} hold NaN or infinity")
-    meta = {"schema": SCHEMA, "sha256": _digest(stored), **content}
-    metadata = {"pyff": header.model_dump_json(), _KEY: json.dumps(meta, allow_nan=False)}
-    atomic_write(path, save(stored, metadata=metadata))
+    texts = {"pyff": header.model_dump_json(), _KEY: json.dumps({"schema": SCHEMA, **content}, allow_nan=False)}
+    atomic_write(path, save(stored, metadata={**texts, "sha256": _digest(stored, texts)}))
 
 
 def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict]:
@@ -64,13 +63,13 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         raise CheckpointError(f"{path} is no checkpoint of pyff")
     if meta.get("schema") != SCHEMA:
         raise CheckpointError(f"{path} has checkpoint schema {meta.get('schema')}; this pyff reads {SCHEMA}")
-    if meta.get("sha256") != _digest(tensors):
+    if metadata.pop("sha256", None) != _digest(tensors, metadata):
         raise CheckpointError(f"{path} is damaged: its checksum does not match")
     return tensors, {**meta, "model": header}
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
     for name in sorted(tensors):
         t = tensors[name]
         digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())

@@ -287,7 +287,7 @@ class TrainingLoop:
 
     def _check_same(self, content: dict) -> None:
         header = json.loads(model_header(self.model).model_dump_json())
-        if any((content["model"] or {}).get(key) != header[key] for key in _IDENTITY):
+        if any(content["model"].get(key) != header[key] for key in _IDENTITY):
             raise CheckpointError(f"cannot resume: the model differs from that of the run in {self.folder}")
         if content["data"] != self._fingerprints:
             raise CheckpointError(
