@@ -52,15 +52,17 @@ def train(frames: data.Dataset, minutes: float, out: Path) -> Path:
     return out / "model.safetensors"
 
 
-def simulate(start: Atoms, picoseconds: float) -> tuple[MDReport, list[np.ndarray]]:
-    """1 ps at 300 K, then constant energy at 0.5 fs; the report and positions every 20 fs."""
+def simulate(start: Atoms, warm_up: float, picoseconds: float) -> tuple[MDReport, list[np.ndarray]]:
+    """warm_up ps at 300 K, then constant energy, at 0.5 fs; the report and positions every 20 fs."""
     start_velocities(start, 300)
-    run_md(start, MDSettings(steps=2000, ensemble="langevin", temperature=300, timestep=0.5))
+    heated = run_md(start, MDSettings(steps=round(warm_up * 2000), ensemble="langevin", temperature=300, timestep=0.5))
     frames = []
+    keep = lambda row: frames.append(start.positions.copy()) if row[0] % 40 == 0 else None  # noqa: E731
     settings = MDSettings(steps=round(picoseconds * 2000), ensemble="nve", timestep=0.5, log_interval=1)
-    report = run_md(
-        start, settings, on_log=lambda row: frames.append(start.positions.copy()) if row[0] % 40 == 0 else None
-    )
+    report = run_md(start, settings, on_log=keep)
+    for run in (heated, report):
+        if run.stopped:
+            raise SystemExit(f"the simulation ended early: {run.stopped}; train longer")
     return report, frames
 
 
@@ -104,6 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--time", type=float, default=15, help="minutes of training")
+    parser.add_argument("--warm-up", type=float, default=1, help="ps at 300 K before the dynamics")
     parser.add_argument("--picoseconds", type=float, default=5, help="of constant-energy dynamics")
     parser.add_argument("--out", type=Path, default=Path("water"))
     args = parser.parse_args()
@@ -113,7 +116,7 @@ def main() -> None:
     model = train(frames, args.time, args.out)
     last = frames[len(frames) - 1]
     atoms = Atoms(last.Z, positions=last.pos, cell=last.cell, pbc=True, calculator=pyff.Calculator(model))
-    report, snapshots = simulate(atoms, args.picoseconds)
+    report, snapshots = simulate(atoms, args.warm_up, args.picoseconds)
     length = float(atoms.cell[0, 0])
     drift = report.drift
     temperature = report.column("temperature_K").mean()

@@ -13,13 +13,14 @@ HERE = Path(__file__).resolve().parent
 def run_python(*args: str | Path, cwd: Path, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess:
     """`python *args` in folder cwd, with these environment variables added. Warnings are errors, as in the session.
 
-    Helper modules of tests/ are importable there.
+    As in a user's shell, what lies in cwd can be imported; helper modules of tests/ can, too.
     """
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(HERE)]))
     return subprocess.run(
         [sys.executable, *map(str, args)],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": path, **environment},
+        env={**inherited, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 from _data import REASON, shared_data_root
+
+# processes that tests start import the pyff that is installed, not the source tree in the current folder
+os.environ.setdefault("PYTHONSAFEPATH", "1")
 
 
 def _missing_data_sets(reports) -> Counter[str]:
