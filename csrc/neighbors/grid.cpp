@@ -3,7 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/parallel.hpp"
+
 namespace pyff {
+
+using baseline::parallel_ranges;
+
 namespace {
 
 // Systems with fewer particles than this are one bin: all of them fit in a few vectors.
@@ -135,9 +140,13 @@ struct Sorter {
       for (std::int32_t h = home_start[b], m = start[b]; h < home_start[b + 1]; ++h, ++m) home[h] = m;
   }
 
-  void place(const double* pos, std::int32_t* next, double* const (&out)[3], NeighborParticle* particle) const {
-    std::copy_n(start, n_bins, next);
+  // The particles of bins [begin, end). Each thread places those of its own bins: it is the one that will scan them,
+  // and lines of memory that two cores write to are slow.
+  void place(const double* pos, std::int32_t* next, double* const (&out)[3], NeighborParticle* particle,
+             std::int64_t begin, std::int64_t end) const {
+    std::copy(start + begin, start + end, next + begin);
     for (std::int64_t m = 0; m < p.n_particles; ++m) {
+      if (bin[m] < begin || bin[m] >= end) continue;
       const std::int32_t to = next[bin[m]]++;
       for (int k = 0; k < 3; ++k) out[k][to] = p.coordinate[k][m];
       const double* r = pos + 3 * std::int64_t{p.atom[m]};
@@ -149,7 +158,8 @@ struct Sorter {
 
 }  // namespace
 
-NeighborCells make_cells(const Structure& structure, const Particles& p, double cutoff, Arena& keep, Arena& scratch) {
+NeighborCells make_cells(const Structure& structure, const Particles& p, double cutoff, int threads, Arena& keep,
+                         Arena& scratch) {
   NeighborCells cells{};
   const std::int64_t n = p.n_particles;
   cells.n_particles = n;
@@ -172,7 +182,10 @@ NeighborCells make_cells(const Structure& structure, const Particles& p, double 
     std::fill_n(x + n, kPadding, 0.0);
   }
   auto* particle = keep.allocate<NeighborParticle>(n);
-  sorter.place(structure.pos, scratch.allocate<std::int32_t>(n_bins), sorted, particle);
+  auto* next = scratch.allocate<std::int32_t>(n_bins);
+  parallel_ranges(threads, n_bins, [&](int, std::int64_t begin, std::int64_t end) {
+    sorter.place(structure.pos, next, sorted, particle, begin, end);
+  });
   cells.x = sorted[0], cells.y = sorted[1], cells.z = sorted[2];
   cells.particle = particle;
   cells.bin_start = sorter.start;

@@ -7,7 +7,7 @@
 namespace pyff {
 
 // Sorts the particles. What the result points to lives in `keep`; `scratch` is free afterwards.
-NeighborCells make_cells(const Structure& structure, const Particles& particles, double cutoff, Arena& keep,
-                         Arena& scratch);
+NeighborCells make_cells(const Structure& structure, const Particles& particles, double cutoff, int threads,
+                         Arena& keep, Arena& scratch);
 
 }  // namespace pyff

@@ -118,10 +118,10 @@ void wrap_atom(const Structure& s, const Lattice& lattice, std::int64_t i, const
   p.atom[i] = static_cast<std::int32_t>(i);
 }
 
-// Images of atom i needed along axis k, counted from the wrapped atom: first .. last.
+// Images of an atom needed along axis k, counted from the wrapped atom: first .. last, within +-2e9.
 struct ImageRange {
-  std::int64_t first[3], last[3];
-  bool none;
+  std::int32_t atom;
+  std::int32_t first[3], last[3];
 };
 
 struct ImageFinder {
@@ -138,41 +138,52 @@ struct ImageFinder {
     }
   }
 
-  ImageRange range(std::int64_t i) const {
-    ImageRange out{{0, 0, 0}, {0, 0, 0}, true};
+  // False where only the atom itself is needed.
+  bool range(std::int64_t i, ImageRange& out) const {
+    out = {static_cast<std::int32_t>(i), {0, 0, 0}, {0, 0, 0}};
+    bool any = false;
     for (int k = 0; k < 3; ++k) {
       if (!lattice.periodic[k]) continue;
       const double f = wrapped.fractional[k][i];
       if (f - 1 < low[k] && f + 1 > high[k]) continue;
-      out.first[k] = ceil_to_int(std::max(low[k] - f, -2 * kLargestWrap));
-      out.last[k] = floor_to_int(std::min(high[k] - f, 2 * kLargestWrap));
-      out.none = false;
+      out.first[k] = static_cast<std::int32_t>(ceil_to_int(std::max(low[k] - f, -2 * kLargestWrap)));
+      out.last[k] = static_cast<std::int32_t>(floor_to_int(std::min(high[k] - f, 2 * kLargestWrap)));
+      any = true;
     }
-    return out;
+    return any;
   }
 };
 
-double count_images(const ImageFinder& finder, std::int64_t n_atoms) {
-  double total = 0;
+// The atoms that have images, and how many there are at most.
+struct ImagedAtoms {
+  ImageRange* range;
+  std::int64_t n;
+  double n_images;
+};
+
+ImagedAtoms find_images(const ImageFinder& finder, std::int64_t n_atoms, Arena& arena) {
+  ImagedAtoms found{arena.allocate<ImageRange>(n_atoms), 0, 0};
   for (std::int64_t i = 0; i < n_atoms; ++i) {
-    const ImageRange r = finder.range(i);
-    if (r.none) continue;
+    ImageRange& r = found.range[found.n];
+    if (!finder.range(i, r)) continue;
+    ++found.n;
     double n = 1;
-    for (int k = 0; k < 3; ++k) n *= static_cast<double>(r.last[k] - r.first[k] + 1);
-    total += n - 1;
+    for (int k = 0; k < 3; ++k) n *= static_cast<double>(r.last[k]) - static_cast<double>(r.first[k]) + 1;
+    found.n_images += n - 1;
   }
-  return total;
+  return found;
 }
 
-// Appends the images of atom i that lie within reach of the atoms' Cartesian box.
-void add_images(const Structure& s, const ImageRange& r, std::int64_t i, const Box& box, double reach, Particles& p) {
+// Appends the images of an atom that lie within reach of the atoms' Cartesian box.
+void add_images(const Structure& s, const ImageRange& r, const Box& box, double reach, Particles& p) {
+  const std::int64_t i = r.atom;
   const double at[3] = {p.coordinate[0][i], p.coordinate[1][i], p.coordinate[2][i]};
-  for (std::int64_t a = r.first[0]; a <= r.last[0]; ++a)
-    for (std::int64_t b = r.first[1]; b <= r.last[1]; ++b) {
+  for (std::int32_t a = r.first[0]; a <= r.last[0]; ++a)
+    for (std::int32_t b = r.first[1]; b <= r.last[1]; ++b) {
       double plane[3];
       for (int x = 0; x < 3; ++x)
         plane[x] = at[x] + (static_cast<double>(a) * s.cell[x] + static_cast<double>(b) * s.cell[3 + x]);
-      for (std::int64_t c = r.first[2]; c <= r.last[2]; ++c) {
+      for (std::int32_t c = r.first[2]; c <= r.last[2]; ++c) {
         if (a == 0 && b == 0 && c == 0) continue;
         double image[3], d2 = 0;
         for (int x = 0; x < 3; ++x) {
@@ -183,8 +194,8 @@ void add_images(const Structure& s, const ImageRange& r, std::int64_t i, const B
         if (d2 > reach * reach * (1 + 1e-9)) continue;
         const std::int64_t m = p.n_particles++;
         for (int x = 0; x < 3; ++x) p.coordinate[x][m] = image[x];
-        const std::int64_t shift[3] = {a, b, c};
-        for (int x = 0; x < 3; ++x) p.shift[3 * m + x] = static_cast<std::int32_t>(p.shift[3 * i + x] + shift[x]);
+        const std::int32_t shift[3] = {a, b, c};
+        for (int x = 0; x < 3; ++x) p.shift[3 * m + x] = p.shift[3 * i + x] + shift[x];
         p.atom[m] = static_cast<std::int32_t>(i);
       }
     }
@@ -244,18 +255,14 @@ Particles make_particles(const Structure& s, double cutoff, Arena& arena) {
   if (s.n_atoms == 0) return p;
 
   const double reach = cutoff + p.margin;
-  const ImageFinder finder(lattice, w, reach);
-  const double n_images = count_images(finder, s.n_atoms);
-  const double total = n_images + static_cast<double>(s.n_atoms);
+  const ImagedAtoms imaged = find_images(ImageFinder(lattice, w, reach), s.n_atoms, arena);
+  const double total = imaged.n_images + static_cast<double>(s.n_atoms);
   PYFF_REQUIRE(total < kMaxParticles && total * kBytesPerParticle < physical_memory(),
                "cutoff must be small enough for the periodic images to fit in memory; received "
                    << cutoff << " A for a cell with heights (" << lattice.height[0] << ", " << lattice.height[1] << ", "
-                   << lattice.height[2] << ") A, which asks for " << n_images << " images");
-  p = enlarge(p, s.n_atoms + static_cast<std::int64_t>(n_images), arena);
-  for (std::int64_t i = 0; i < s.n_atoms; ++i) {
-    const ImageRange r = finder.range(i);
-    if (!r.none) add_images(s, r, i, w.box, reach, p);
-  }
+                   << lattice.height[2] << ") A, which asks for " << imaged.n_images << " images");
+  p = enlarge(p, s.n_atoms + static_cast<std::int64_t>(imaged.n_images), arena);
+  for (std::int64_t k = 0; k < imaged.n; ++k) add_images(s, imaged.range[k], w.box, reach, p);
   return p;
 }
 

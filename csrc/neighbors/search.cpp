@@ -78,11 +78,11 @@ void NeighborSearch::start(const Structure* structures, std::int64_t n_structure
   }
 }
 
-void NeighborSearch::prepare(std::int64_t b, Worker& worker) {
+void NeighborSearch::prepare(std::int64_t b, int threads, Worker& worker) {
   worker.scratch.reset();
   const Particles particles = make_particles(structures_[b], options_.cutoff, worker.scratch);
   Prepared& p = prepared_[b];
-  p.cells = make_cells(structures_[b], particles, options_.cutoff, worker.keep, worker.scratch);
+  p.cells = make_cells(structures_[b], particles, options_.cutoff, threads, worker.keep, worker.scratch);
   p.rule = rule_of(structures_[b], options_, p.atom_offset, particles.margin);
   worker.scratch.trim(kKeptBytes);  // before the hits need their room
 }
@@ -150,7 +150,7 @@ void NeighborSearch::search_by_structure(int threads) {
     Worker& worker = workers_[chunk];
     guarded(worker, [&] {
       for (std::int64_t b = first_of(chunk); b < first_of(chunk + 1); ++b) {
-        prepare(b, worker);
+        prepare(b, 1, worker);
         scan(b, 0, structures_[b].n_atoms, worker);
       }
     });
@@ -163,7 +163,7 @@ void NeighborSearch::search_by_structure(int threads) {
 // better and was measured to be twice slower: every line moved between cores.)
 void NeighborSearch::search_by_atom(int threads) {
   for (std::int64_t b = 0; b < static_cast<std::int64_t>(prepared_.size()); ++b) {
-    prepare(b, workers_[0]);
+    prepare(b, threads, workers_[0]);
     parallel_ranges(threads, structures_[b].n_atoms, [&](int chunk, std::int64_t begin, std::int64_t end) {
       guarded(workers_[chunk], [&] { scan(b, begin, end, workers_[chunk]); });
     });

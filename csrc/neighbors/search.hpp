@@ -72,7 +72,7 @@ class NeighborSearch {
   };
 
   void start(const Structure* structures, std::int64_t n_structures);
-  void prepare(std::int64_t structure, Worker& worker);
+  void prepare(std::int64_t structure, int threads, Worker& worker);
   void scan(std::int64_t structure, std::int64_t home_begin, std::int64_t home_end, Worker& worker);
   void add_segment(std::int64_t structure, std::int64_t home_begin, const NeighborScanState& state, Worker& worker);
   void search_by_structure(int threads);

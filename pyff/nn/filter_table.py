@@ -29,12 +29,12 @@ VALUE_TOLERANCE, SLOPE_TOLERANCE = 1e-7, 1e-6  # relative to the filter's larges
 
 
 def default_intervals(shape: FilterShape) -> int:
-    """Intervals for training: a quarter of the finest length in the filter, the standard deviation of the Gaussians or
+    """Intervals for training: a fifth of the finest length in the filter, the standard deviation of the Gaussians or
     the length over which the cutoff function bends."""
     c = shape.cutoff
-    bend = {"cosine": 0.25 * c.radius, "mollifier": 0.05 * c.radius, "smooth": 0.075 * (c.radius - c.onset)}
+    bend = {"cosine": 0.25 * c.radius, "mollifier": 0.06 * c.radius, "smooth": 0.09 * (c.radius - c.onset)}
     width = min(1 / math.sqrt(2 * shape.basis.gamma), bend.get(c.kind, c.radius))
-    return max(48, math.ceil(4.2 * c.radius / width))
+    return max(48, math.ceil(5 * c.radius / width))
 
 
 class FilterTable:

@@ -278,7 +278,8 @@ def _nodes(order, args, threads, out=None, grad_out=None, partials=(None,) * 4) 
 
 
 def _nodes_threads(distance: Tensor) -> int:
-    return max(1, min(torch.get_num_threads(), distance.shape[0] // 32))
+    # the hundred nodes of a table are cheaper on one thread: torch's own second thread still spins on the other core
+    return max(1, min(torch.get_num_threads(), distance.shape[0] // 256))
 
 
 def _nodes_empty(w1, b1, w2, b2, distance, *_) -> tuple[Tensor]:
