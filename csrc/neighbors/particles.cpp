@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
+#include "core/parallel.hpp"
 #include "core/status.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -14,6 +16,7 @@ namespace pyff {
 
 using baseline::dot3;
 using baseline::Lattice;
+using baseline::parallel_ranges;
 
 namespace {
 
@@ -28,6 +31,12 @@ struct Box {
   void add(int axis, double v) {
     lo[axis] = std::min(lo[axis], v);
     hi[axis] = std::max(hi[axis], v);
+  }
+  void add(const Box& other) {
+    for (int k = 0; k < 3; ++k) {
+      lo[k] = std::min(lo[k], other.lo[k]);
+      hi[k] = std::max(hi[k], other.hi[k]);
+    }
   }
 };
 
@@ -116,6 +125,20 @@ void wrap_atom(const Structure& s, const Lattice& lattice, std::int64_t i, const
     w.box.add(c, out[c]);
   }
   p.atom[i] = static_cast<std::int32_t>(i);
+}
+
+// All atoms, each thread its share.
+void wrap_atoms(const Structure& s, const Lattice& lattice, int threads, const Particles& p, Wrapped& w) {
+  std::vector<Wrapped> parts(static_cast<std::size_t>(std::max(1, threads)), w);
+  parallel_ranges(threads, s.n_atoms, [&](int chunk, std::int64_t begin, std::int64_t end) {
+    Wrapped part = w;
+    for (std::int64_t i = begin; i < end; ++i) wrap_atom(s, lattice, i, p, part);
+    parts[static_cast<std::size_t>(chunk)] = part;
+  });
+  for (const Wrapped& part : parts) {
+    w.fractional_box.add(part.fractional_box);
+    w.box.add(part.box);
+  }
 }
 
 // Images of an atom needed along axis k, counted from the wrapped atom: first .. last, within +-2e9.
@@ -237,7 +260,7 @@ double physical_memory() {
   return 6.4e10;
 }
 
-Particles make_particles(const Structure& s, double cutoff, Arena& arena) {
+Particles make_particles(const Structure& s, double cutoff, int threads, Arena& arena) {
   const double largest = largest_position(s);
   const bool open = !s.pbc[0] && !s.pbc[1] && !s.pbc[2];
   const Lattice lattice = checked_lattice(s);
@@ -251,7 +274,7 @@ Particles make_particles(const Structure& s, double cutoff, Arena& arena) {
     return p;
   }
   for (double*& f : w.fractional) f = arena.allocate<double>(s.n_atoms);
-  for (std::int64_t i = 0; i < s.n_atoms; ++i) wrap_atom(s, lattice, i, p, w);
+  wrap_atoms(s, lattice, threads, p, w);
   if (s.n_atoms == 0) return p;
 
   const double reach = cutoff + p.margin;

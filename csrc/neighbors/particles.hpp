@@ -28,7 +28,7 @@ struct Particles {
 
 // Throws Error naming the argument: pos not finite or out of range, cell singular along periodic axes, cutoff so
 // large against the cell that the images would not fit in memory.
-Particles make_particles(const Structure& structure, double cutoff, Arena& arena);
+Particles make_particles(const Structure& structure, double cutoff, int threads, Arena& arena);
 
 // Bytes of physical memory; lists that cannot fit are refused before anything is allocated.
 double physical_memory();

@@ -80,7 +80,7 @@ void NeighborSearch::start(const Structure* structures, std::int64_t n_structure
 
 void NeighborSearch::prepare(std::int64_t b, int threads, Worker& worker) {
   worker.scratch.reset();
-  const Particles particles = make_particles(structures_[b], options_.cutoff, worker.scratch);
+  const Particles particles = make_particles(structures_[b], options_.cutoff, threads, worker.scratch);
   Prepared& p = prepared_[b];
   p.cells = make_cells(structures_[b], particles, options_.cutoff, threads, worker.keep, worker.scratch);
   p.rule = rule_of(structures_[b], options_, p.atom_offset, particles.margin);
