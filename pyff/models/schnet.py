@@ -47,7 +47,9 @@ class SchNetConfig(BaseModel):
     activation: Activation = "ssp"
     filter_last_activation: Literal["identity", "ssp", "silu", "tanh"] = "identity"
     readout_activation: Activation = "ssp"
-    aggregation: Literal["sum", "mean"] = Field("sum", description="mean divides y_i by the number of neighbors")
+    aggregation: Literal["sum", "mean"] = Field(
+        "sum", description="mean divides y_i by the number of neighbors: the energy jumps when one crosses the cutoff"
+    )
     shared_interactions: bool = Field(False, description="all blocks share their weights")
     charge_embedding: bool = Field(False, description="add (Q/N) c to the embedding")
     output: Literal["energy", "intensive"] = Field("energy", description="intensive: mean instead of sum of atoms")
@@ -119,17 +121,16 @@ class Interaction(nn.Module):
         `.data` change a tensor's version.
         """
         weights = self.filter_weights
-        kept = self._cached
-        if kept is None or not all(torch.equal(a, b) for a, b in zip(kept[0], weights)) or _differs(kept[1], dtype):
+        if self._cached is None or not all(map(_same, self._cached[0], weights)):
             with torch.no_grad():
                 table = filter_table(shape, weights)
                 made = None if table is None else (table.coefficients(weights, dtype), table.spacing)
-            self._cached = kept = ([w.detach().clone() for w in weights], made)
-        return kept[1]
+            self._cached = ([w.detach().clone() for w in weights], made)
+        return self._cached[1]
 
 
-def _differs(made: tuple[Tensor, float] | None, dtype: torch.dtype) -> bool:
-    return made is not None and made[0].dtype != dtype
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
 
 
 class Readout(nn.Module):

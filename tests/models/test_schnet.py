@@ -144,6 +144,18 @@ def test_schnet_tables_are_remade_when_weights_change(change):
     torch.testing.assert_close(after, exact, rtol=1e-6, atol=0)
 
 
+def test_schnet_tables_follow_a_change_of_precision():
+    m = model(torch.float32)
+    m.filters = "table"
+    with torch.no_grad():
+        single = m(BATCH).energy
+        double = m.double()(BATCH).energy
+        m.filters = "exact"
+        exact = m(BATCH).energy
+    assert (double - exact).abs().max() < 1e-6 * exact.abs().max()
+    assert (single - exact).abs().max() < 1e-5 * exact.abs().max()
+
+
 def test_filter_table_meets_its_tolerance_or_says_so():
     m = model()
     shape, weights = m.config.filter_shape(), m.interactions[0].filter_weights
