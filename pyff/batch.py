@@ -5,7 +5,7 @@ Shape letters: N atoms, B systems, E directed edges, F features. Units: eV, A, e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["LABELS", "GraphBatch", "Needs", "Output", "System"]
+__all__ = ["LABELS", "Geometry", "GraphBatch", "Needs", "Output", "PairList", "System"]
 
 # label -> (shape with N for atoms, unit)
 LABELS: dict[str, tuple[tuple, str]] = {
@@ -83,9 +83,24 @@ def _checked_label(name: str, value, n: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a model needs in a GraphBatch beyond what is always there: edges within `cutoff` (A)."""
+    """What a model needs in a GraphBatch beyond what is always there: edges within `cutoff` (A), and for pair energies
+    of long range the pairs within `long_range_cutoff` (A; infinity: all pairs of an open structure)."""
 
     cutoff: float
+    long_range_cutoff: float | None = None
+
+
+@dataclass(frozen=True)
+class PairList:
+    """Pairs i <- j in both directions, sorted by i, for sums of pair energies: no features travel along them."""
+
+    row_ptr: Tensor  # [N+1] int64, first pair of each receiver
+    idx_j: Tensor  # [P] int64, senders
+    shift: Tensor  # [P,3] int32, lattice translations of the sender
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> PairList:
+        """The same pairs on another device."""
+        return PairList(**{f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -111,6 +126,7 @@ class GraphBatch:
     edge_rev: Tensor  # [E] index of the reversed edge
     charge: Tensor  # [B] e
     spin: Tensor  # [B] unpaired electrons
+    long_range: PairList | None = None  # where Needs.long_range_cutoff asks for it
 
     @property
     def n_atoms(self) -> int:
@@ -124,10 +140,29 @@ class GraphBatch:
     def n_edges(self) -> int:
         return self.idx_j.shape[0]
 
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """All tensors with their names, those of the long-range pairs as long_range.<name>."""
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, PairList):
+                yield from ((f"{f.name}.{g.name}", getattr(value, g.name)) for g in fields(value))
+            elif value is not None:
+                yield f.name, value
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> GraphBatch:
         """The same batch on another device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
-        return GraphBatch(**moved)
+        values = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return GraphBatch(**{k: x if x is None else x.to(device, non_blocking=non_blocking) for k, x in values})
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The geometry of a GraphBatch as a model differentiates it: float64, on the leaves for forces and stress."""
+
+    pos: Tensor  # [N,3] A
+    cell: Tensor  # [B,3,3] A
+    vec: Tensor  # [E,3] A, from receiver to sender
+    distance: Tensor  # [E] A
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ scale s = max(1 eV or eV/A, largest magnitude of the reference).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -114,11 +114,11 @@ def example_systems(model, rng: np.random.Generator, *, periodic: bool = True) -
 def check_purity(model, system: System) -> None:
     """The batch is left as it was, repeated calls agree bit for bit, and dtypes are those of the contract."""
     batch = _batch(model, [system])
-    before = {f.name: getattr(batch, f.name).clone() for f in fields(batch)}
+    before = {name: value.clone() for name, value in batch.named_tensors()}
     dtype = getattr(model, "dtype", None)
     first, second = _call(model, batch), _call(model, batch)
-    for name, value in before.items():
-        _require(torch.equal(value, getattr(batch, name)), "purity", f"the model changed batch.{name}")
+    for name, value in batch.named_tensors():
+        _require(torch.equal(value, before[name]), "purity", f"the model changed batch.{name}")
     for name in ("energy", "forces", "atom_energy"):
         a, b = getattr(first, name), getattr(second, name)
         _require(torch.equal(a, b), "purity", f"{name} differs between two calls: {a} and {b}")

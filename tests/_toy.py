@@ -31,8 +31,8 @@ class ToyModel(EnergyModel):
         self.depth = nn.Parameter(depth)
         self.bond = nn.Parameter(torch.tensor(1.6))
 
-    def atom_outputs(self, batch, vec, distance):
-        d = distance.to(self.depth.dtype)
+    def atom_outputs(self, batch, geometry):
+        d = geometry.distance.to(self.depth.dtype)
         a, x = self.config.steepness, d / self.config.cutoff
         depth = self.depth[batch.Z[batch.idx_i]] * self.depth[batch.Z[batch.idx_j]]
         morse = (1 - torch.exp(-a * (d - self.bond))).square() - 1

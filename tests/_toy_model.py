@@ -34,7 +34,8 @@ class PairModel(EnergyModel):
             nn.init.normal_(p, std=0.3, generator=generator)
         self.calls = 0
 
-    def atom_outputs(self, batch, vec, distance) -> AtomOutputs:
+    def atom_outputs(self, batch, geometry) -> AtomOutputs:
+        distance = geometry.distance
         self.calls += 1
         c = self.config
         centres = torch.linspace(0.5, c.cutoff, c.n_rbf, dtype=torch.float64)

@@ -22,8 +22,9 @@ class Broken(ToyModel):
 
     fault = ""
 
-    def atom_outputs(self, batch, vec, distance):
-        energy = super().atom_outputs(batch, vec, distance).energy
+    def atom_outputs(self, batch, geometry):
+        vec, distance = geometry.vec, geometry.distance
+        energy = super().atom_outputs(batch, geometry).energy
         if self.fault == "direction":
             energy = energy.index_add(0, batch.idx_i, 1e-3 * vec[:, 0] ** 2)
         if self.fault == "order":

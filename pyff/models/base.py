@@ -16,7 +16,7 @@ from ase.data import atomic_masses, chemical_symbols
 from torch import Tensor, nn
 
 from pyff import ops
-from pyff.batch import GraphBatch, Needs, Output
+from pyff.batch import Geometry, GraphBatch, Needs, Output
 from pyff.errors import UnseenElementError
 
 __all__ = ["AtomOutputs", "EnergyModel", "is_learning"]
@@ -50,7 +50,7 @@ class EnergyModel(nn.Module):
     reference_energy: E0 per element in eV; zero where not given.
     info: what the model file should remember about the training (data, errors, ranges); JSON values only.
 
-    Subclasses set `architecture` and implement `atom_outputs(batch, vec, distance)`. A config with
+    Subclasses set `architecture` and implement `atom_outputs(batch, geometry)`. A config with
     output="intensive" makes the mean of the atomic contributions the target; one with dipole=True makes charges.
     """
 
@@ -108,7 +108,7 @@ class EnergyModel(nn.Module):
             "Train or fine-tune on data that contain these elements."
         )
 
-    def atom_outputs(self, batch: GraphBatch, vec: Tensor, distance: Tensor) -> AtomOutputs:
+    def atom_outputs(self, batch: GraphBatch, geometry: Geometry) -> AtomOutputs:
         """Per-atom outputs in the network's dtype; vec [E,3] and distance [E] are float64."""
         raise NotImplementedError(f"{type(self).__name__} must implement atom_outputs")
 
@@ -137,11 +137,11 @@ class EnergyModel(nn.Module):
         learning = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         with torch.set_grad_enabled(derivative or learning), _set_learning(learning):
             pos, strain = _leaves(batch, derivative, "stress" in want)
+            moved, cell = (pos, batch.cell) if strain is None else ops.strained(pos, batch.cell, strain, batch.batch)
             vec, distance = ops.edge_geometry(
-                pos, batch.cell, batch.shift, batch.row_ptr, batch.idx_i, batch.idx_j, batch.edge_rev, batch.batch,
-                strain=strain,
-            )  # fmt: skip
-            atoms = self.atom_outputs(batch, vec, distance)
+                moved, cell, batch.shift, batch.row_ptr, batch.idx_i, batch.idx_j, batch.edge_rev, batch.batch
+            )
+            atoms = self.atom_outputs(batch, Geometry(moved, cell, vec, distance))
             out = self._collect(batch, pos, atoms, want)
             forces, stress = (
                 _derivatives(out.get("energy"), pos, strain, batch, learning) if derivative else (None,) * 2

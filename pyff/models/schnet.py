@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from pyff import ops
-from pyff.batch import GraphBatch
+from pyff.batch import Geometry, GraphBatch
 from pyff.models.base import MAX_Z, AtomOutputs, EnergyModel, is_learning
 from pyff.models.registry import register
 from pyff.nn.filter_table import FilterTable, default_intervals, filter_table
@@ -208,10 +208,10 @@ class SchNet(EnergyModel):
             x = self.interactions[0 if c.shared_interactions else k](x, convolve, c.activation)
         return x
 
-    def atom_outputs(self, batch: GraphBatch, vec: Tensor, distance: Tensor) -> AtomOutputs:
+    def atom_outputs(self, batch: GraphBatch, geometry: Geometry) -> AtomOutputs:
         if self.config.cutoff_function == "none":
             _refuse_truncation(batch, self.config.cutoff)
-        x = self.features(batch, distance)
+        x = self.features(batch, geometry.distance)
         energy = self.readout(x, self.config.readout_activation)
         charge = self.charge_readout(x, self.config.readout_activation) if self.config.dipole else None
         return AtomOutputs(energy * self.config.output_scale + self.config.output_shift, charge)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pyff.ops.bias_activation import bias_activation
 from pyff.ops.cfconv import FilterShape, cfconv, cfconv_table, filter_nodes
-from pyff.ops.edge_geometry import edge_geometry
+from pyff.ops.edge_geometry import edge_geometry, strained
+from pyff.ops.equivariant_attention import AttentionShape, equivariant_attention
 from pyff.ops.neighbor_list import NeighborList, neighbor_list
 from pyff.ops.radial import Cutoff, GaussianBasis, cutoff_function, gaussian_basis
 from pyff.ops.verlet_list import VerletList, within_cutoff
 
 __all__ = [
+    "AttentionShape",
     "Cutoff",
     "FilterShape",
     "GaussianBasis",
@@ -20,8 +22,10 @@ __all__ = [
     "cfconv_table",
     "cutoff_function",
     "edge_geometry",
+    "equivariant_attention",
     "filter_nodes",
     "gaussian_basis",
     "neighbor_list",
+    "strained",
     "within_cutoff",
 ]

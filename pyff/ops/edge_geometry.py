@@ -10,7 +10,7 @@ from pyff.ops import reference
 from pyff.ops._check import address, graph_args, require, require_device, require_graph, runs_on_twin
 from pyff.ops._register import Triple, differentiable_op
 
-__all__ = ["edge_geometry"]
+__all__ = ["edge_geometry", "strained"]
 
 # positions of the arrays that the native function takes
 _ARRAYS = (
@@ -81,6 +81,12 @@ _op = differentiable_op(
 )
 
 
+def strained(pos: Tensor, cell: Tensor, strain: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
+    """pos (1 + strain) and cell (1 + strain), strain [B,3,3] of each structure."""
+    deformation = torch.eye(3, dtype=strain.dtype, device=strain.device) + strain
+    return torch.bmm(pos[:, None, :], deformation[batch])[:, 0], cell @ deformation
+
+
 def edge_geometry(
     pos: Tensor, cell: Tensor, shift: Tensor, row_ptr: Tensor, idx_i: Tensor, idx_j: Tensor, edge_rev: Tensor,
     batch: Tensor, *, strain: Tensor | None = None,
@@ -106,7 +112,5 @@ def edge_geometry(
         if runs_on_twin("edge_geometry", pos):
             return reference.edge_geometry(pos, cell, shift, *graph.values(), batch, strain=strain)
     if strain is not None:
-        deformation = torch.eye(3, dtype=strain.dtype, device=strain.device) + strain
-        pos = torch.bmm(pos[:, None, :], deformation[batch])[:, 0]
-        cell = cell @ deformation
+        pos, cell = strained(pos, cell, strain, batch)
     return _op(pos, cell, shift, row_ptr, idx_i, idx_j, edge_rev, batch)

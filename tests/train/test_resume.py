@@ -51,10 +51,10 @@ class InterruptedModel(PairModel):
         super().__init__(PairConfig(dropout=0.1), **options)
         self.n = n
 
-    def atom_outputs(self, batch, vec, distance):
+    def atom_outputs(self, batch, geometry):
         if self.training and self.calls == self.n:
             signal.raise_signal(signal.SIGINT)
-        return super().atom_outputs(batch, vec, distance)
+        return super().atom_outputs(batch, geometry)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

@@ -150,8 +150,8 @@ def test_trainer_nan_label_stops_and_names_the_frame(tmp_path):
 
 def test_trainer_nan_in_a_later_epoch_keeps_finite_weights_and_checkpoint(tmp_path):
     class Breaking(PairModel):
-        def atom_outputs(self, batch, vec, distance):
-            out = super().atom_outputs(batch, vec, distance)
+        def atom_outputs(self, batch, geometry):
+            out = super().atom_outputs(batch, geometry)
             return replace_energy(out, out.energy * float("nan")) if self.training and self.calls > 30 else out
 
     model = Breaking()
@@ -174,8 +174,8 @@ def test_trainer_nan_on_a_validation_frame_names_it(tmp_path):
 
 def test_trainer_nan_gradient_with_finite_loss_is_found(tmp_path):
     class BadGradient(PairModel):
-        def atom_outputs(self, batch, vec, distance):
-            out = super().atom_outputs(batch, vec, distance)
+        def atom_outputs(self, batch, geometry):
+            out = super().atom_outputs(batch, geometry)
             # sqrt has an infinite slope at zero: the value is finite, the gradient is not
             return replace_energy(out, out.energy + (self.net[0].weight[0, 0] * 0.0).sqrt())
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from pyff.ops.reference.cfconv import cfconv, cfconv_flat, cfconv_table, filter_nodes, filter_nodes_flat
 from pyff.ops.reference.derivatives import double_backward
+from pyff.ops.reference.equivariant_attention import equivariant_attention
 from pyff.ops.reference.geometry import edge_geometry
+from pyff.ops.reference.harmonics import spherical_harmonics
 from pyff.ops.reference.neighbor_list import neighbor_list
 from pyff.ops.reference.pointwise import bias_activation, cutoff_function, gaussian_basis
 
@@ -19,8 +21,10 @@ __all__ = [
     "cutoff_function",
     "double_backward",
     "edge_geometry",
+    "equivariant_attention",
     "filter_nodes",
     "filter_nodes_flat",
     "gaussian_basis",
     "neighbor_list",
+    "spherical_harmonics",
 ]
