@@ -3,8 +3,8 @@
     pip install --no-deps so3krates-torch     # and what it asks for when imported
     python benchmarks/compare_so3lr.py so3lr.safetensors --threads 1 --json benchmarks/results/MACHINE/so3lr.json
 
-Energy and forces, float32, neighbor lists included; local cutoff 4.5 A, long-range cutoff 10 A, the published weights on
-both sides. Between two calls every atom moves as it would in 0.5 fs at 300 K.
+Energy and forces, float32, neighbor lists included; local cutoff 4.5 A, long-range cutoff 10 A, the published weights
+on both sides. Between two calls every atom moves as it would in 0.5 fs at 300 K.
 """
 
 from __future__ import annotations
