@@ -20,6 +20,8 @@ PYFF_HD float tanh_of(float x) { return std::tanh(x); }
 PYFF_HD double tanh_of(double x) { return std::tanh(x); }
 PYFF_HD float abs_of(float x) { return std::fabs(x); }
 PYFF_HD double abs_of(double x) { return std::fabs(x); }
+PYFF_HD float sqrt_of(float x) { return std::sqrt(x); }
+PYFF_HD double sqrt_of(double x) { return std::sqrt(x); }
 // ln(1 + y) for y in [0, 1]
 PYFF_HD float log1p_unit(float y) { return std::log1p(y); }
 PYFF_HD double log1p_unit(double y) { return std::log1p(y); }

@@ -103,6 +103,17 @@ inline DoubleVec select(LongVec c, DoubleVec a, DoubleVec b) { return c ? a : b;
 inline FloatVec abs_of(FloatVec x) { return (FloatVec)((IntVec)x & 0x7fffffff); }
 inline DoubleVec abs_of(DoubleVec x) { return (DoubleVec)((LongVec)x & 0x7fffffffffffffffLL); }
 
+inline FloatVec sqrt_of(FloatVec x) {
+  FloatVec out = x;
+  for (int k = 0; k < kLanes<float>; ++k) out[k] = std::sqrt(x[k]);
+  return out;
+}
+inline DoubleVec sqrt_of(DoubleVec x) {
+  DoubleVec out = x;
+  for (int k = 0; k < kLanes<double>; ++k) out[k] = std::sqrt(x[k]);
+  return out;
+}
+
 // e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, Taylor polynomial of e^r; adding 1.5 2^23 (2^52) rounds to
 // the nearest integer and leaves it in the low bits. Inputs are clamped to where the result is a normal number.
 inline FloatVec exp_of(FloatVec x) {
