@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyff.batch import GraphBatch, Needs, System
+from pyff.batch import GraphBatch, Needs, PairList, System
 from pyff.errors import DataError
 
 __all__ = ["GraphStore", "Labels"]
@@ -52,8 +52,10 @@ class GraphStore:
         self._n_atoms = np.array([len(s) for s in systems], dtype=np.int64)
         pieces = [_collated(systems[a:b], needs) for a, b in _chunks(self._n_atoms)]
         self._n_edges = np.concatenate([p.pop("n_edges") for p in pieces])
-        self._first_atom = np.concatenate([[0], np.cumsum(self._n_atoms)])
-        self._first_edge = np.concatenate([[0], np.cumsum(self._n_edges)])
+        self._n_pairs = np.concatenate([p.pop("n_pairs") for p in pieces])
+        self._first_atom, self._first_edge, self._first_pair = map(
+            _starts, (self._n_atoms, self._n_edges, self._n_pairs)
+        )
         packed = {name: torch.cat([p[name] for p in pieces]) for name in pieces[0]}
         self._graph = {name: x.to(self.device) for name, x in packed.items()}
         self._labels = {name: x.to(self.device) for name, x in _packed_labels(systems).items()}
@@ -74,13 +76,12 @@ class GraphStore:
         """The structures with these indices, in this order, as one graph, and their labels."""
         index = np.asarray(indices, dtype=np.int64)
         n, e = self._n_atoms[index], self._n_edges[index]
-        ptr = np.concatenate([[0], np.cumsum(n)])
+        ptr = _starts(n)
         atoms = self._tensor(_ranges(self._first_atom[index], n))
         edges = self._tensor(_ranges(self._first_edge[index], e))
         offset = self._tensor(np.repeat(ptr[:-1], e))
-        first_edge = np.concatenate([[0], np.cumsum(e)])
+        first_edge = _starts(e)
         systems, g = self._tensor(index), self._graph
-        degree = g["degree"][atoms]
         graph = GraphBatch(
             Z=g["Z"][atoms],
             pos=g["pos"][atoms],
@@ -91,12 +92,22 @@ class GraphStore:
             idx_i=g["idx_i"][edges] + offset,
             idx_j=g["idx_j"][edges] + offset,
             shift=g["shift"][edges],
-            row_ptr=torch.cat([degree.new_zeros(1), degree.cumsum(0)]),
+            row_ptr=_row_ptr(g["degree"][atoms]),
             edge_rev=g["edge_rev"][edges] + self._tensor(np.repeat(first_edge[:-1], e)),
             charge=g["charge"][systems],
             spin=g["spin"][systems],
+            long_range=self._pairs(index, ptr, atoms) if "pair_degree" in g else None,
         )
         return graph, self._batch_labels(index, systems, atoms, n)
+
+    def _pairs(self, index: np.ndarray, ptr: np.ndarray, atoms: Tensor) -> PairList:
+        n, g = self._n_pairs[index], self._graph
+        pairs = self._tensor(_ranges(self._first_pair[index], n))
+        return PairList(
+            row_ptr=_row_ptr(g["pair_degree"][atoms]),
+            idx_j=g["pair_j"][pairs] + self._tensor(np.repeat(ptr[:-1], n)),
+            shift=g["pair_shift"][pairs],
+        )
 
     def _batch_labels(self, index: np.ndarray, systems: Tensor, atoms: Tensor, n: np.ndarray) -> Labels:
         return Labels(
@@ -133,7 +144,22 @@ def _collated(systems: Sequence[System], needs: Needs) -> dict:
         "degree": g.row_ptr.diff(),
         # int32: half the memory; structures are far below 2^31 atoms and edges
         "idx_i": (g.idx_i - atom0).int(), "idx_j": (g.idx_j - atom0).int(), "edge_rev": (g.edge_rev - edge0).int(),
+        **_collated_pairs(g),
     }  # fmt: skip
+
+
+def _collated_pairs(g: GraphBatch) -> dict:
+    """The long-range pairs of a chunk, with senders counted from the first atom of each structure."""
+    if g.long_range is None:
+        return {"n_pairs": np.zeros(g.n_systems, np.int64)}
+    pairs = g.long_range
+    n_pairs = pairs.row_ptr[g.ptr].diff()
+    return {
+        "n_pairs": n_pairs.numpy(),
+        "pair_degree": pairs.row_ptr.diff(),
+        "pair_j": (pairs.idx_j - torch.repeat_interleave(g.ptr[:-1], n_pairs)).int(),
+        "pair_shift": pairs.shift,
+    }
 
 
 def _packed_labels(systems: Sequence[System]) -> dict[str, Tensor]:
@@ -145,6 +171,15 @@ def _packed_labels(systems: Sequence[System]) -> dict[str, Tensor]:
         "stress": torch.from_numpy(np.stack([s.labels.get("stress", nan(3, 3)) for s in systems])),
         "volume": torch.tensor(volume, dtype=torch.float64),
     }
+
+
+def _starts(count: np.ndarray) -> np.ndarray:
+    """0, count[0], count[0] + count[1], ..."""
+    return np.concatenate([[0], np.cumsum(count)])
+
+
+def _row_ptr(degree: Tensor) -> Tensor:
+    return torch.cat([degree.new_zeros(1), degree.cumsum(0)])
 
 
 def _ranges(start: np.ndarray, count: np.ndarray) -> np.ndarray:

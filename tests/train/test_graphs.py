@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 import pytest
 import torch
@@ -25,16 +23,19 @@ def systems() -> list[System]:
     return made
 
 
+@pytest.mark.parametrize("long_range_cutoff", [None, 6.0])
 @pytest.mark.parametrize("chunk", [1, 6, 10_000])
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0], [2], [1, 1]])
-def test_store_batch_equals_collating_the_same_structures(order, chunk, monkeypatch):
+def test_store_batch_equals_collating_the_same_structures(order, chunk, long_range_cutoff, monkeypatch):
     monkeypatch.setattr(graphs, "_CHUNK_ATOMS", chunk)
-    made = systems()
-    got, _ = GraphStore(made, NEEDS).batch(order)
-    expected = collate([made[k] for k in order], NEEDS)
-    for f in fields(expected):
-        a, b = getattr(got, f.name), getattr(expected, f.name)
-        assert a.dtype == b.dtype and torch.equal(a, b), f.name
+    made, needs = systems(), Needs(3.0, long_range_cutoff)
+    got, _ = GraphStore(made, needs).batch(order)
+    expected = collate([made[k] for k in order], needs)
+    assert (expected.long_range is None) == (long_range_cutoff is None)
+    got, expected = (dict(b.named_tensors()) for b in (got, expected))
+    assert list(got) == list(expected)
+    for name, want in expected.items():
+        assert got[name].dtype == want.dtype and torch.equal(got[name], want), name
 
 
 def test_store_labels_are_nan_where_missing():
