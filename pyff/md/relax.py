@@ -15,7 +15,7 @@ from ase.optimize import BFGS, FIRE, LBFGS
 from pyff._interrupt import Interrupt
 from pyff.md.trajectory import TrajectoryWriter
 
-__all__ = ["RelaxReport", "relax"]
+__all__ = ["RelaxReport", "quasi_newton", "relax"]
 
 _OPTIMIZERS = {"bfgs": BFGS, "lbfgs": LBFGS, "fire": FIRE}
 
@@ -90,6 +90,11 @@ def relax(
         stopped=stopped,
         interrupted=bool(interrupt.requested),
     )
+
+
+def quasi_newton(atoms: Atoms) -> Literal["bfgs", "lbfgs"]:
+    """BFGS, which is safe where the curvature is negative; beyond 200 atoms its matrix costs more than the forces."""
+    return "bfgs" if len(atoms) <= 200 else "lbfgs"
 
 
 def _strain_mask(atoms: Atoms) -> np.ndarray:
