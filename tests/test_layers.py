@@ -12,7 +12,7 @@ from _data import CHECKOUT
 PACKAGE = CHECKOUT / "pyff"
 
 # layer -> the layers it may import besides itself; a new module under pyff/ needs a line here
-_BASE = {"_atomic", "_core", "_threads", "batch", "errors", "units"}
+_BASE = {"_atomic", "_core", "_figure", "_interrupt", "_threads", "batch", "errors", "units"}
 _TENSORS = _BASE | {"neighbors", "ops"}
 _NETWORKS = _TENSORS | {"nn", "solvers", "models"}
 _POTENTIALS = _TENSORS | {"data", "models.base", "models.registry", "models.file"}  # a Potential, no concrete model
@@ -20,6 +20,8 @@ _WORKFLOWS = {"train", "md", "sampling", "analysis", "verify", "testing"}
 ALLOWED: dict[str, set[str]] = {
     "_atomic": set(),
     "_core": set(),
+    "_figure": set(),
+    "_interrupt": set(),
     "_threads": set(),
     "errors": set(),
     "units": {"errors"},
@@ -32,8 +34,8 @@ ALLOWED: dict[str, set[str]] = {
     "models": _NETWORKS,
     "train": _NETWORKS | {"data"},
     "md": _POTENTIALS,
-    "sampling": _POTENTIALS,
-    "analysis": _POTENTIALS,
+    "sampling": _POTENTIALS | {"md"},
+    "analysis": _POTENTIALS | {"md"},
     "verify": _POTENTIALS | {"md", "testing"},
     "testing": _POTENTIALS,
     "demo": _BASE,

@@ -286,7 +286,7 @@ def relax(
     start: Annotated[Path, typer.Argument(help="Structure to relax (.xyz, .cif, .pdb, POSCAR, ...).")],
     fmax: Annotated[float, typer.Option(help="Done when no force exceeds this, eV/A.")] = 0.01,
     cell: Annotated[bool, typer.Option("--cell", help="Relax the cell too.")] = False,
-    optimizer: Annotated[str, typer.Option(help="bfgs or fire.")] = "bfgs",
+    optimizer: Annotated[str, typer.Option(help="bfgs, lbfgs or fire.")] = "bfgs",
     steps: Annotated[int, typer.Option(help="Largest number of steps.", min=0)] = 500,
     out: Annotated[Path, typer.Option(help="Relaxed structure (.xyz).")] = Path("relaxed.xyz"),
     trajectory: Annotated[Path | None, typer.Option(help="Also write every step (.xyz).")] = None,

@@ -16,11 +16,11 @@ from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
 
 from pyff._atomic import atomic_write
+from pyff._interrupt import Interrupt
 from pyff.md.drift import EnergyDrift, energy_drift
-from pyff.md.signals import interruptible
 from pyff.md.trajectory import TrajectoryWriter
 
-__all__ = ["COLUMNS", "MDReport", "MDSettings", "run_md", "start_velocities"]
+__all__ = ["COLUMNS", "MDReport", "MDSettings", "run_md", "start_velocities", "without_net_motion"]
 
 COLUMNS = ("step", "time_fs", "potential_eV", "kinetic_eV", "total_eV", "temperature_K")
 Row = tuple[int, float, float, float, float, float]
@@ -82,16 +82,23 @@ def start_velocities(atoms: Atoms, temperature: float, seed: int = 0) -> None:
     """Draw velocities for a temperature in K, without net motion, and without net rotation of an open structure."""
     masses = atoms.get_masses()[:, None]
     noise = np.random.default_rng(seed).normal(size=(len(atoms), 3))
-    velocities = noise * np.sqrt(units.kB * temperature / masses)
-    if len(atoms) > 1:
-        velocities -= (masses * velocities).sum(0) / masses.sum()
-    if len(atoms) > 1 and not atoms.pbc.any():
-        r = atoms.positions - atoms.get_center_of_mass()
-        inertia = (masses[:, 0] * (r**2).sum(1)).sum() * np.eye(3) - (masses * r).T @ r
-        # a pseudo-inverse, because nothing turns about the axis of a linear molecule
-        angular = np.linalg.pinv(inertia, rcond=1e-10) @ np.cross(r, masses * velocities).sum(0)
-        velocities -= np.cross(angular, r)
+    velocities = without_net_motion(atoms, noise * np.sqrt(units.kB * temperature / masses))
     atoms.set_momenta(masses * velocities)
+
+
+def without_net_motion(atoms: Atoms, velocities: np.ndarray) -> np.ndarray:
+    """Velocities [N, 3] less the motion of the centre of mass, and less the rotation of an open structure."""
+    if len(atoms) < 2:
+        return velocities
+    masses = atoms.get_masses()[:, None]
+    velocities = velocities - (masses * velocities).sum(0) / masses.sum()
+    if atoms.pbc.any():
+        return velocities
+    r = atoms.positions - atoms.get_center_of_mass()
+    inertia = (masses[:, 0] * (r**2).sum(1)).sum() * np.eye(3) - (masses * r).T @ r
+    # a pseudo-inverse, because nothing turns about the axis of a linear molecule
+    angular = np.linalg.pinv(inertia, rcond=1e-10) @ np.cross(r, masses * velocities).sum(0)
+    return velocities - np.cross(angular, r)
 
 
 def run_md(
@@ -102,6 +109,7 @@ def run_md(
     log: str | os.PathLike | None = None,
     first_step: int = 0,
     on_log: Callable[[Row], None] | None = None,
+    check: Callable[[Atoms], str] | None = None,
 ) -> MDReport:
     """Integrate `settings.steps` steps from the positions and velocities of `atoms`, which move along.
 
@@ -112,16 +120,17 @@ def run_md(
     Args:
         first_step: number of the starting step; above 0 the log is continued and the start is not written again.
         on_log: called with every log line.
+        check: called after every step; a sentence it returns ends the run and becomes `stopped`.
     """
-    state = _Run(atoms, settings, trajectory, log, first_step, on_log)
+    state = _Run(atoms, settings, trajectory, log, first_step, on_log, check)
     dynamics, started = _integrator(atoms, settings, first_step), time.perf_counter()
-    with interruptible() as interrupted, state:
+    with Interrupt() as interrupt, state:
         step, stopped = first_step, state.begin()
         while not stopped and step < first_step + settings.steps:
             stopped = _advance(dynamics)
             step += not stopped
             stopped = stopped or state.after(step)
-            if interrupted() and not stopped:
+            if interrupt.requested and not stopped:
                 state.keep(step)
                 stopped = f"interrupted after step {step}"
     return MDReport(
@@ -129,7 +138,7 @@ def run_md(
         n_atoms=len(atoms),
         seconds=time.perf_counter() - started,
         stopped=stopped,
-        interrupted=interrupted(),
+        interrupted=bool(interrupt.requested),
         rows=state.rows,
     )
 
@@ -156,9 +165,10 @@ def _advance(dynamics) -> str:
 class _Run:
     """The files of a run and the checks after each step."""
 
-    def __init__(self, atoms, settings, trajectory, log, first_step, on_log) -> None:
+    def __init__(self, atoms, settings, trajectory, log, first_step, on_log, check) -> None:
         self.atoms, self.settings, self.trajectory = atoms, settings, trajectory
         self.first_step, self.on_log, self.log_path = first_step, on_log, Path(log) if log else None
+        self.check = check or (lambda atoms: "")
         self.rows: list[Row] = []
         self.written = first_step if first_step else -1
         # Newton's dynamics keeps the net momentum, which is no heat
@@ -195,6 +205,8 @@ class _Run:
                 f"the temperature reached {row[-1]:.0f} K at step {step} (limit {limit:.0f} K): the structure has "
                 "blown up. Try a shorter time step, or train on structures like the last frame"
             )
+        if problem := self.check(self.atoms):
+            return f"{problem} at step {step}"
         last = step == self.first_step + self.settings.steps
         if step % self.settings.log_interval == 0 or last:
             self._log(row)

@@ -10,14 +10,14 @@ from typing import Literal
 import numpy as np
 from ase import Atoms
 from ase.filters import FrechetCellFilter
-from ase.optimize import BFGS, FIRE
+from ase.optimize import BFGS, FIRE, LBFGS
 
-from pyff.md.signals import interruptible
+from pyff._interrupt import Interrupt
 from pyff.md.trajectory import TrajectoryWriter
 
-__all__ = ["RelaxReport", "relax"]
+__all__ = ["RelaxReport", "quasi_newton", "relax"]
 
-_OPTIMIZERS = {"bfgs": BFGS, "fire": FIRE}
+_OPTIMIZERS = {"bfgs": BFGS, "lbfgs": LBFGS, "fire": FIRE}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def relax(
     fmax: float = 0.01,
     steps: int = 500,
     cell: bool = False,
-    optimizer: Literal["bfgs", "fire"] = "bfgs",
+    optimizer: Literal["bfgs", "lbfgs", "fire"] = "bfgs",
     trajectory: TrajectoryWriter | None = None,
     on_step: Callable[[int, float, float], None] | None = None,
 ) -> RelaxReport:
@@ -48,14 +48,15 @@ def relax(
 
     Args:
         cell: relax the cell vectors too (needs a periodic structure); the stress counts as a force.
-        optimizer: "bfgs" (few steps) or "fire" (slower, robust far from a minimum).
+        optimizer: "bfgs" (few steps), "lbfgs" (the same for hundreds of atoms) or "fire" (slower, robust far from a
+            minimum).
         on_step: called with step, energy (eV), largest force (eV/A).
 
     Raises:
         ValueError: a setting out of range, or cell=True for an open structure.
     """
     if optimizer not in _OPTIMIZERS:
-        raise ValueError(f"optimizer must be bfgs or fire; received {optimizer!r}")
+        raise ValueError(f"optimizer must be bfgs, lbfgs or fire; received {optimizer!r}")
     if not fmax > 0 or steps < 0:
         raise ValueError(f"fmax must be positive and steps not negative; received {fmax} and {steps}")
     if cell and not atoms.pbc.any():
@@ -63,7 +64,7 @@ def relax(
     target = FrechetCellFilter(atoms, mask=_strain_mask(atoms)) if cell else atoms
     search, started = _OPTIMIZERS[optimizer](target, logfile=None), time.perf_counter()
     energy_start, stopped, largest = atoms.get_potential_energy(), "", np.inf
-    with interruptible() as interrupted:
+    with Interrupt() as interrupt:
         for step in range(steps + 1):
             try:
                 largest = float(np.linalg.norm(target.get_forces(), axis=1).max())
@@ -71,14 +72,14 @@ def relax(
                     trajectory.write(atoms, step=step)
                 if on_step:
                     on_step(step, atoms.get_potential_energy(), largest)
-                if largest <= fmax or step == steps or interrupted():
+                if largest <= fmax or step == steps or interrupt.requested:
                     break
                 search.step()
             except (ValueError, RuntimeError) as error:
                 stopped = f"the calculation failed: {error}"
                 break
     if not stopped and largest > fmax:
-        stopped = "interrupted" if interrupted() else f"not converged after {step} steps"
+        stopped = "interrupted" if interrupt.requested else f"not converged after {step} steps"
     return RelaxReport(
         converged=not stopped,
         steps=step,
@@ -87,8 +88,13 @@ def relax(
         fmax=largest,
         seconds=time.perf_counter() - started,
         stopped=stopped,
-        interrupted=interrupted(),
+        interrupted=bool(interrupt.requested),
     )
+
+
+def quasi_newton(atoms: Atoms) -> Literal["bfgs", "lbfgs"]:
+    """BFGS, which is safe where the curvature is negative; beyond 200 atoms its matrix costs more than the forces."""
+    return "bfgs" if len(atoms) <= 200 else "lbfgs"
 
 
 def _strain_mask(atoms: Atoms) -> np.ndarray:

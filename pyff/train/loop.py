@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pyff._atomic import atomic_write
+from pyff._interrupt import Interrupt
 from pyff.data.dataset import Dataset
 from pyff.errors import PyffError
 from pyff.models.base import EnergyModel
@@ -21,7 +22,6 @@ from pyff.train.checkpoint import CheckpointError, load_checkpoint, save_checkpo
 from pyff.train.config import TrainConfig
 from pyff.train.ema import EMA
 from pyff.train.graphs import GraphStore
-from pyff.train.interrupt import Interrupt
 from pyff.train.loss import Loss
 from pyff.train.metrics import Metrics, predict
 from pyff.train.optimizer import make_optimizer, optimizer_tensors, restore_optimizer

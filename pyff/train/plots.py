@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyff._figure import save_figure
 from pyff.train.metrics import Predictions
 from pyff.units import Units
 
@@ -17,24 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["learning_curve", "parity", "save_figure", "training_panels"]
 
 _MOST_POINTS = 20_000  # more would only make the file large
-
-
-def save_figure(
-    path: str | Path, panels: Sequence[Callable[[Axes], None]], *, columns: int = 2, size: float = 4.0
-) -> None:
-    """One picture of several panels; the suffix of `path` (png, pdf, svg) gives the format.
-
-    panels: functions that draw into the Axes they are given, as made by `parity` and `learning_curve`.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(size * 1.15 * min(columns, len(panels)), size * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    for k, draw in enumerate(panels):
-        draw(figure.add_subplot(rows, min(columns, len(panels)), k + 1))
-    figure.savefig(path, dpi=130)
 
 
 def training_panels(history: Sequence[Mapping], test: Predictions, units: Units) -> list[Callable[[Axes], None]]:

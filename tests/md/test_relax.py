@@ -18,7 +18,7 @@ def calc():
     return pyff.Calculator(toy_model().double())
 
 
-@pytest.mark.parametrize("optimizer", ["bfgs", "fire"])
+@pytest.mark.parametrize("optimizer", ["bfgs", "lbfgs", "fire"])
 def test_relax_goes_downhill_to_small_forces(calc, tmp_path, optimizer):
     atoms = molecule("CH3CH2OH")
     atoms.calc = calc
@@ -62,7 +62,7 @@ def test_relax_refuses_nonsense(calc):
     atoms.calc = calc
     with pytest.raises(ValueError, match="cell relaxation needs a periodic structure"):
         relax(atoms, cell=True)
-    with pytest.raises(ValueError, match="optimizer must be bfgs or fire; received 'newton'"):
+    with pytest.raises(ValueError, match="optimizer must be bfgs, lbfgs or fire; received 'newton'"):
         relax(atoms, optimizer="newton")
     with pytest.raises(ValueError, match="fmax must be positive"):
         relax(atoms, fmax=0)

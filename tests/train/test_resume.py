@@ -14,8 +14,8 @@ import pytest
 import torch
 from _toy_model import PairConfig, PairModel, morse_data
 
+from pyff._interrupt import Interrupt
 from pyff.train import CheckpointError, TrainConfig, Trainer, load_checkpoint, read_history
-from pyff.train.interrupt import Interrupt
 
 TRAIN, VALID = morse_data(23), morse_data(6, seed=1)
 CONFIGS = {

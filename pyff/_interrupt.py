@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 __all__ = ["Interrupt"]
@@ -16,9 +17,11 @@ class Interrupt:
 
     Outside the main thread Python delivers no signals, and nothing is changed. The handlers found are put back at the
     end, and when a second signal arrives: it then does what it would have done without pyff.
+
+    say: called with a sentence when the first signal comes.
     """
 
-    def __init__(self, say=print) -> None:
+    def __init__(self, say: Callable[[str], object] | None = None) -> None:
         self.requested = ""
         self._say = say
         self._before: dict[int, object] = {}
@@ -38,7 +41,8 @@ class Interrupt:
             signal.raise_signal(number)
             return
         self.requested = name
-        self._say(f"{name}: finishing this step and writing the checkpoint; once more ends at once")
+        if self._say:
+            self._say(f"{name}: finishing this step and writing the checkpoint; once more ends at once")
 
     def _put_back(self) -> None:
         for number, handler in self._before.items():
