@@ -24,6 +24,8 @@ LABELS: dict[str, tuple[tuple, str]] = {
     "stress": ((3, 3), "eV/A^3"),
     "dipole": ((3,), "e A"),
     "charges": (("N",), "e"),
+    "hirshfeld": (("N",), "1"),  # volume of the atom in the molecule over that of the free atom
+    "target": ((), "as in the data"),  # a property of the whole structure, named by the user
 }
 
 
@@ -170,7 +172,7 @@ class Output:
     """What a model predicts; None where it was not asked for or is not offered.
 
     energy [B] eV (float64); forces [N,3] eV/A; stress [B,3,3] eV/A^3, (1/V) dE/dstrain, NaN where the cell has no
-    volume or the structure is open; atom_energy [N] eV; charges [N] e; dipole [B,3] e A; target [B], an intensive or
+    volume or the structure is open; atom_energy [N] eV; charges [N] e; dipole [B,3] e A; hirshfeld [N] ratios; target [B], an intensive or
     extensive property other than the energy.
     """
 
@@ -181,3 +183,4 @@ class Output:
     charges: Tensor | None = None
     dipole: Tensor | None = None
     target: Tensor | None = None
+    hirshfeld: Tensor | None = None

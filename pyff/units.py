@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pyff.errors import PyffError
 
-__all__ = ["ENERGY", "LENGTH", "STRESS", "Units", "parse_energy_unit", "parse_length_unit"]
+__all__ = ["DEBYE", "ENERGY", "LENGTH", "STRESS", "Units", "parse_energy_unit", "parse_length_unit"]
 
 ENERGY = {  # eV per unit
     "eV": 1.0,
@@ -19,6 +19,7 @@ ENERGY = {  # eV per unit
     "kJ/mol": 0.010364269574711568,
 }
 LENGTH = {"Angstrom": 1.0, "Bohr": 0.529177210903, "nm": 10.0}  # A per unit
+DEBYE = 0.20819433622621247  # e A
 STRESS = {"GPa": 0.0062415090744607636, "kbar": 0.00062415090744607636}  # eV/A^3 per unit
 
 _ALIASES = {
@@ -58,9 +59,10 @@ def parse_length_unit(text: str) -> str:
 
 @dataclass(frozen=True)
 class Units:
-    """Units of a data set: an energy and a length; forces and stress follow unless they are named.
+    """Units of a data set: an energy and a length; forces, stress and dipole follow unless they are named.
 
-    energy: name in ENERGY; length: name in LENGTH; force: "energy/length"; stress: "GPa", "kbar", "energy/length^3".
+    energy: name in ENERGY; length: name in LENGTH; force: "energy/length"; stress: "GPa", "kbar", "energy/length^3";
+    dipole: "e*length" (also written eAng), "Debye", "a.u.".
     Aliases ("kcal", "Ang") are accepted and stored under their canonical name.
 
         Units.parse("kcal/mol,Angstrom").force_factor  # eV/A per kcal/mol/A
@@ -70,6 +72,7 @@ class Units:
     length: str = "Angstrom"
     force: str | None = None
     stress: str | None = None
+    dipole: str | None = None
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  the class is frozen
@@ -77,12 +80,13 @@ class Units:
         put("length", parse_length_unit(self.length))
         put("force", _force_unit(self.force or f"{self.energy}/{self.length}"))
         put("stress", _stress_unit(self.stress or f"{self.energy}/{self.length}^3"))
+        put("dipole", _dipole_unit(self.dipole or f"e*{self.length}"))
 
     @classmethod
     def parse(cls, text: str) -> Units:
-        """From "energy,length[,force[,stress]]", for example "Hartree,Angstrom,Hartree/Bohr"."""
+        """From "energy,length[,force[,stress[,dipole]]]", for example "Hartree,Angstrom,Hartree/Bohr"."""
         parts = [p.strip() for p in text.split(",")]
-        if not 2 <= len(parts) <= 4 or not all(parts):
+        if not 2 <= len(parts) <= 5 or not all(parts):
             raise PyffError(f"units must read 'energy,length', for example 'kcal/mol,Angstrom'; received {text!r}")
         return cls(*parts)
 
@@ -110,6 +114,21 @@ class Units:
         energy, length = self.stress.removesuffix("^3").rsplit("/", 1)
         return ENERGY[energy] / LENGTH[length] ** 3
 
+    @property
+    def dipole_factor(self) -> float:
+        """e A per dipole unit."""
+        return DEBYE if self.dipole == "Debye" else LENGTH[self.dipole.removeprefix("e*")]
+
+    def of_label(self, label: str) -> tuple[float, str]:
+        """(pyff's unit per unit of the data, name of the unit of the data) of a label of `pyff.batch.LABELS`."""
+        return {
+            "energy": (self.energy_factor, self.energy),
+            "forces": (self.force_factor, self.force),
+            "stress": (self.stress_factor, self.stress),
+            "dipole": (self.dipole_factor, self.dipole),
+            "charges": (1.0, "e"),
+        }.get(label, (1.0, ""))
+
     def __str__(self) -> str:
         return f"{self.energy}, {self.length}"
 
@@ -119,6 +138,17 @@ def _force_unit(text: str) -> str:
     if not slash:
         raise PyffError(f"force unit must read 'energy/length', for example 'Hartree/Bohr'; received {text!r}")
     return f"{parse_energy_unit(energy)}/{parse_length_unit(length)}"
+
+
+def _dipole_unit(text: str) -> str:
+    name = text.strip().lower()
+    if name in ("debye", "d"):
+        return "Debye"
+    if name in ("a.u.", "au"):
+        return "e*Bohr"
+    if not name.startswith("e"):
+        raise PyffError(f"dipole unit must be Debye, a.u. or 'e*length', for example e*Angstrom; received {text!r}")
+    return f"e*{parse_length_unit(name[1:].lstrip(' *'))}"
 
 
 def _stress_unit(text: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 from ase import units as ase_units
 
 from pyff.errors import PyffError
-from pyff.units import Units
+from pyff.units import LENGTH, Units
 
 
 def test_units_parse_gives_derived_force_and_stress():
@@ -27,7 +27,15 @@ def test_units_stress_spellings_mean_the_same(text):
     assert Units(stress=text) == Units()
 
 
-@pytest.mark.parametrize("text", ["eV", "eV,", "eV,Ang,eV/Ang,GPa,x"])
+def test_units_dipole_follows_the_length_and_has_names():
+    assert Units().dipole == Units(dipole="eAng").dipole == Units(dipole="e Å").dipole == "e*Angstrom"
+    assert Units("Hartree", "Bohr").dipole_factor == Units(dipole="a.u.").dipole_factor == LENGTH["Bohr"]
+    assert Units(dipole="Debye").dipole_factor == pytest.approx(ase_units.Debye, rel=1e-7)
+    with pytest.raises(PyffError, match="dipole unit must be Debye"):
+        Units(dipole="charge")
+
+
+@pytest.mark.parametrize("text", ["eV", "eV,", "eV,Ang,eV/Ang,GPa,Debye,x"])
 def test_units_parse_wrong_count_says_the_form(text):
     with pytest.raises(PyffError, match="units must read 'energy,length'"):
         Units.parse(text)

@@ -24,6 +24,10 @@ def from_arrays(
     pbc=None,
     charge=None,
     spin=None,
+    dipole=None,
+    charges=None,
+    hirshfeld=None,
+    target=None,
     name: str = "arrays",
     bad: str = "error",
 ) -> Dataset:
@@ -35,6 +39,7 @@ def from_arrays(
         units: "energy,length", for example "kcal/mol,Angstrom", or Units.
         cell: [3, 3] or [M, 3, 3], rows are lattice vectors. pbc: [3] or [M, 3]; periodic where a cell is given.
         charge, spin: scalar or [M]; spin in unpaired electrons.
+        dipole: [M, 3]. charges, hirshfeld: [M, N], e and ratios of volumes. target: [M], any other property.
         name: frames are called name[0], name[1], ... in messages.
         bad: "error" refuses unusable frames, "skip" leaves them out and notes it.
 
@@ -42,9 +47,10 @@ def from_arrays(
         DataError: shapes that do not fit, unusable frames (named).
     """  # fmt: skip
     labels = {"energy": energy, "forces": forces, "stress": stress, "charge": charge, "spin": spin}
+    labels |= {"dipole": dipole, "charges": charges, "hirshfeld": hirshfeld, "target": target}
     values = {k: np.asarray(v, dtype=np.float64) for k, v in labels.items() if v is not None}
     frames = array_frames(np.asarray(Z), np.asarray(pos, dtype=np.float64), values, cell, pbc, name)
-    keys = Keys(energy=None if energy is not None else "")
+    keys = Keys(energy=None if energy is not None else "", target=None if target is None else "target")
     return assemble(frames, name, declared=DeclaredUnits(), units=units, keys=keys, bad=bad)
 
 

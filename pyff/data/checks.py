@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pyff.batch import LABELS
+
 __all__ = ["CLOSEST", "LARGEST_FORCE", "closest_pair", "problem"]
 
 CLOSEST = 0.2  # A; no chemistry happens below, but overlapping atoms of a broken input do
@@ -29,10 +31,10 @@ def problem(Z: np.ndarray, pos: np.ndarray, cell: np.ndarray, pbc: np.ndarray, l
 
 
 def _label_problem(labels: dict, n: int) -> str:
-    shapes = {"energy": (), "forces": (n, 3), "stress": (3, 3)}
     for name, value in labels.items():
-        if np.shape(value) != shapes[name]:
-            return f"{name} of shape {np.shape(value)}, not {shapes[name]}"
+        shape = tuple(n if s == "N" else s for s in LABELS[name][0])
+        if np.shape(value) != shape:
+            return f"{name} of shape {np.shape(value)}, not {shape}"
         if not np.isfinite(value).all():
             return f"{name} not finite"
     if "forces" in labels and np.abs(labels["forces"]).max() > LARGEST_FORCE:

@@ -10,11 +10,13 @@ from types import MappingProxyType
 
 import numpy as np
 
-from pyff.batch import System
+from pyff.batch import LABELS, System
 from pyff.errors import DataError
 from pyff.units import Units
 
 __all__ = ["Dataset", "concatenate", "formula"]
+
+_EXPECTED = ("energy", "forces", "stress")  # their absence is worth a line
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Dataset:
             f"formulas  {', '.join(shown) or 'none'}{f' and {more} more' if more > 0 else ''}",
             f"elements  {' '.join(chemical_symbols[z] for z in self.elements)}",
             f"units     {self.units} in the source; eV, Angstrom here",
-            *(self._describe_label(label) for label in ("energy", "forces", "stress")),
+            *(self._describe_label(label) for label in LABELS if self.count(label) or label in _EXPECTED),
         ]
         if self.isolated_atoms:
             atoms = ", ".join(f"{chemical_symbols[z]} {e:.4f} eV" for z, e in sorted(self.isolated_atoms.items()))
@@ -118,11 +120,7 @@ class Dataset:
         values = [np.ravel(s.labels[label]) for s in self.systems if label in s.labels]
         if not values:
             return f"{label:<9} none"
-        factor, unit = {
-            "energy": (self.units.energy_factor, self.units.energy),
-            "forces": (self.units.force_factor, self.units.force),
-            "stress": (self.units.stress_factor, self.units.stress),
-        }[label]
+        factor, unit = self.units.of_label(label)
         flat = np.concatenate(values) / factor
         span = f"{flat.min():.6g} to {flat.max():.6g}"
         if label != "energy":

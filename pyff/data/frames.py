@@ -12,6 +12,7 @@ from pyff.data.checks import problem
 from pyff.data.dataset import Dataset
 from pyff.data.hints import energy_hint, length_hint
 from pyff.data.keys import KNOWN, choose_key, keys_text
+from pyff.data.properties import choose_properties, property_labels
 from pyff.errors import DataError
 from pyff.units import Units
 
@@ -43,6 +44,7 @@ class DeclaredUnits:
     length: str | None = None
     force: str | None = None
     stress: str | None = None
+    dipole: str | None = None
     by_key: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -55,9 +57,16 @@ class Keys:
     stress: str | None = None
     charge: str | None = None
     spin: str | None = None
+    dipole: str | None = None
+    charges: str | None = None
+    hirshfeld: str | None = None
+    target: str | None = None
 
     def resolve(self, frames: list[Mapping], source: str) -> dict[str, str]:
-        """role -> key that exists. Raises DataError where no frame has an energy or forces."""
+        """role -> key that exists, of energies, forces, stress, charge and spin.
+
+        Raises DataError where no frame has an energy, unless it is not asked for.
+        """
         wanted = {role: getattr(self, role) for role in ("energy", "forces", "stress", "charge", "spin")}
         found = {r: choose_key(r, frames, w, source, f"{r}_key") for r, w in wanted.items()}
         if found["stress"] is None and wanted["stress"] is None:
@@ -66,7 +75,7 @@ class Keys:
             found["multiplicity"] = choose_key("multiplicity", frames, None, source, "spin_key")
         if found["stress"] and "virial" in found["stress"].lower():
             found["virial"] = found.pop("stress")
-        if found["energy"] is None and wanted["energy"] is None:
+        if found["energy"] is None and wanted["energy"] is None and not self.target:
             raise DataError(
                 f"no energy found in {source}: known names: {', '.join(KNOWN['energy'])} (also REF_, dft_ before); "
                 f"{keys_text(frames)}; name one with energy_key=..., or read none with energy_key=''"
@@ -89,8 +98,10 @@ def assemble(
     if not frames:
         raise DataError(f"{source} holds no frames")
     chosen = keys.resolve([f.values for f in frames], source)
+    properties, unread = choose_properties(keys, frames, source, declared)
+    chosen |= properties
     known = _units(frames, source, declared, units, chosen)
-    notes = [_keys_note(chosen, frames)]
+    notes = [_keys_note(chosen, frames), *unread]
     convert = _Converter(known, chosen, _spin_reader(frames, chosen, notes))
     kept, atoms, problems = [], {}, []
     for frame in frames:
@@ -140,6 +151,7 @@ class _Converter:
             labels["forces"] = (forces.reshape(-1, 3) if forces.size == 3 * len(frame.Z) else forces) * (
                 self.units.force_factor
             )
+        labels |= property_labels(frame, found, self.units)
         volume = abs(np.linalg.det(cell))
         if volume < 1e-9 or not np.all(frame.pbc):
             return labels  # stress has no meaning without a periodic volume
@@ -224,6 +236,7 @@ def _units(frames, source, declared: DeclaredUnits, given: Units | str | None, c
         "length": declared.length,
         "force": declared.force or by_key.get("forces"),
         "stress": declared.stress or by_key.get("stress"),
+        "dipole": declared.dipole or by_key.get("dipole"),
     }
     if given is not None:
         _refuse_contradiction(given, stated, source)

@@ -19,6 +19,9 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "charge": ("charge", "total_charge", "net_charge"),
     "spin": ("spin", "unpaired_electrons"),
     "multiplicity": ("spin_multiplicity", "multiplicity"),
+    "dipole": ("dipole", "dipole_moment", "dipole_vector", "vdip"),
+    "charges": ("charges", "atomic_charges", "partial_charges", "hirshfeld_charges", "hchg"),
+    "hirshfeld": ("hirshfeld", "hirshfeld_ratio", "hirshfeld_ratios", "hirsh_ratios", "hirsh_ratio", "hrat"),
 }
 _PREFIXES = ("ref_", "dft_", "qm_", "reference_", "target_", "label_")
 

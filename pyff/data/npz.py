@@ -15,7 +15,7 @@ __all__ = ["read_npz"]
 _NUMBERS = ("z", "Z", "atomic_numbers", "nuclear_charges", "numbers", "atNUM")
 _POSITIONS = ("R", "pos", "positions", "coordinates", "coords", "atXYZ")
 _CELL = ("cell", "unit_cell", "lattice")
-_UNITS = {"energy": "e_unit", "length": "r_unit", "force": "f_unit", "stress": "s_unit"}
+_UNITS = {"energy": "e_unit", "length": "r_unit", "force": "f_unit", "stress": "s_unit", "dipole": "d_unit"}
 
 
 def read_npz(path: Path) -> tuple[list[Frame], DeclaredUnits]:

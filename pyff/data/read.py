@@ -28,6 +28,10 @@ def read(
     stress_key: str | None = None,
     charge_key: str | None = None,
     spin_key: str | None = None,
+    dipole_key: str | None = None,
+    charges_key: str | None = None,
+    hirshfeld_key: str | None = None,
+    target_key: str | None = None,
     bad: str = "error",
 ) -> Dataset:
     """Read one file, or several into one data set. Everything is converted to eV and A, once, here.
@@ -35,9 +39,11 @@ def read(
     Args:
         path: extxyz (also .gz), ASE db (sqlite), or npz (sGDML and similar); or a sequence of such files.
         format: "extxyz", "db" or "npz"; from the suffix where None.
-        units: "energy,length[,force[,stress]]", for example "kcal/mol,Angstrom"; needed where the file states none.
+        units: "energy,length[,force[,stress[,dipole]]]", for example "kcal/mol,Angstrom"; needed where the file states none.
         energy_key, forces_key, stress_key, charge_key, spin_key: None searches the known names; "" reads nothing;
             else the key. A stress key with "virial" in its name holds -stress times volume.
+        dipole_key, charges_key, hirshfeld_key: likewise, for dipole moments, atomic charges (e) and ratios of Hirshfeld
+            volumes. target_key: key of any other number per structure, in whatever unit; never searched.
         bad: "error" refuses frames with non-finite numbers, coincident atoms (< 0.2 A), forces beyond 1e3 eV/A or
             wrong shapes, and names them; "skip" leaves them out and notes how many.
 
@@ -48,7 +54,9 @@ def read(
         DataError: unknown format, missing or contradicting units, keys not found (those that exist are listed), bad
             frames. FileNotFoundError: no such file.
     """
-    keys = Keys(energy_key, forces_key, stress_key, charge_key, spin_key)
+    keys = Keys(
+        energy_key, forces_key, stress_key, charge_key, spin_key, dipole_key, charges_key, hirshfeld_key, target_key
+    )
     if not isinstance(path, (str, Path)):
         return concatenate([_read_one(Path(p), format, units, keys, bad) for p in path])
     return _read_one(Path(path), format, units, keys, bad)

@@ -193,3 +193,12 @@ def test_read_qm7_lists_its_odd_energy_keys():
     path = shared_data("qm7_xyz") / "qm7_first5000.extxyz.gz"
     with pytest.raises(DataError, match="dft_kcal_mol"):
         read(path, units="kcal/mol,Angstrom")
+
+
+def test_read_aqm_dipoles_and_hirshfeld_ratios():
+    d = read(shared_data("aqm_small") / "aqm_small.xyz", units=EV)
+    assert d.count("dipole") == d.count("hirshfeld") == 10 and d.count("charges") == 0
+    np.testing.assert_allclose(d[0].labels["hirshfeld"][0], 0.71837)
+    debye = read(shared_data("aqm_small") / "aqm_small.xyz", units="eV,Angstrom,eV/Angstrom,eV/Angstrom^3,Debye")
+    np.testing.assert_allclose(debye[1].labels["dipole"], d[1].labels["dipole"] * 0.2081943, rtol=1e-6)
+    assert "dipole" not in read(shared_data("aqm_small") / "aqm_small.xyz", units=EV, dipole_key="")[0].labels

@@ -130,6 +130,17 @@ def test_read_qm7x_padded_set_and_unknown_energy_key():
     assert read(folder / "qm7x_226.npz", units="eV,Angstrom", energy_key="ePBE0+MBD").count("forces") == 100
 
 
+def test_read_qm7x_properties_by_their_names():
+    path = shared_data("qm7x_mlff_small") / "qm7x_226.npz"
+    d = read(path, units="eV,Angstrom", energy_key="ePBE0+MBD")
+    assert [d.count(name) for name in ("dipole", "charges", "hirshfeld")] == [100] * 3
+    labels = d[0].labels
+    np.testing.assert_allclose(labels["dipole"], [0.034782, -0.005938, 0.050513])
+    assert labels["charges"].shape == labels["hirshfeld"].shape == (18,)
+    # the charges of a neutral molecule, and a dipole that follows from them but for the atoms' own moments
+    assert abs(labels["charges"].sum()) < 1e-4 and 0.5 < labels["hirshfeld"].min() < labels["hirshfeld"].max() < 1
+
+
 def test_read_periodic_npz_with_total_charge():
     d = read(shared_data("solids_multisize_mlff") / "test_solid.npz", units="eV,Angstrom")
     assert d[0].pbc.all() and d[0].charge == 0.0 and d.count("energy") == 50
