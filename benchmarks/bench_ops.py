@@ -57,7 +57,7 @@ def filter_nodes(b):
 
 
 CASES = {
-    "gaussian_basis-f32": lambda b: radial(b, ops.gaussian_basis, SHAPE.basis),
+    "radial_basis-f32": lambda b: radial(b, ops.radial_basis, SHAPE.basis),
     "cutoff_function-f32": lambda b: radial(b, ops.cutoff_function, SHAPE.cutoff),
     "filter_nodes-f64": filter_nodes,
     "edge_geometry": edge_geometry,

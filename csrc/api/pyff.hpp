@@ -58,7 +58,7 @@ template <class T>
 struct RadialParams {
   std::int64_t n;
   const double* distance;  // [n] A
-  GaussianBasis basis;
+  RadialBasis basis;
   Cutoff cutoff;
   int order;
   T* out;
@@ -85,7 +85,7 @@ struct FilterNetwork {
   const T* b1;  // [F]
   const T* w2;  // [F, F] (out, in)
   const T* b2;  // [F]
-  GaussianBasis basis;
+  RadialBasis basis;
   Cutoff cutoff;
   Activation activation;
   Activation last_activation;

@@ -35,7 +35,7 @@ void table(int order, const GraphArgs& g, const DataArgs& d, std::tuple<Address,
 
 template <class T>
 T* network_scratch(std::int64_t f, const ShapeArgs& shape, int threads) {
-  const auto g = std::get<3>(std::get<0>(shape));
+  const auto g = basis_from(std::get<0>(shape)).size;
   using namespace pyff::PYFF_ISA;
   return scratch<T>((cfconv_tile_elements<T>(f) + filter_network_elements<T>(f, g)) * threads);
 }

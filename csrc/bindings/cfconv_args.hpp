@@ -6,17 +6,17 @@
 #include <array>
 
 #include "bindings/graph.hpp"
+#include "bindings/radial_args.hpp"
 
 namespace {
 
-using Basis = std::tuple<double, double, double, int>;  // start, spacing, gamma, size
-using CutoffArgs = std::tuple<int, double, double>;     // kind, radius, onset
+using CutoffArgs = std::tuple<int, double, double>;         // kind, radius, onset
 
 // n_features, distance, h, grad_y, u, v, threads
 using DataArgs = std::tuple<std::int64_t, Address, Address, Address, Address, Address, int>;
 using OutArgs = std::array<Address, 4>;  // y, grad_h, grad_distance, grad_grad_y
 using Weights = std::array<Address, 4>;                    // w1, b1, w2, b2
-using ShapeArgs = std::tuple<Basis, CutoffArgs, int, int>;  // and the two activations
+using ShapeArgs = std::tuple<BasisArgs, CutoffArgs, int, int>;  // and the two activations
 
 template <class T>
 pyff::CfconvData<T> data(const GraphArgs& g, const DataArgs& a, T* memory) {
@@ -40,13 +40,12 @@ pyff::CfconvResult<T> result(const OutArgs& a) {
 template <class T>
 pyff::FilterNetwork<T> network_filter(const Weights& w, const ShapeArgs& shape) {
   const auto& [basis, cut, activation, last] = shape;
-  const auto [start, spacing, gamma, size] = basis;
   const auto [kind, radius, onset] = cut;
   return {pointer<const T>(w[0]),
           pointer<const T>(w[1]),
           pointer<const T>(w[2]),
           pointer<const T>(w[3]),
-          {start, spacing, gamma, size},
+          basis_from(basis),
           {kind, radius, onset},
           static_cast<pyff::Activation>(activation),
           static_cast<pyff::Activation>(last)};

@@ -1,4 +1,5 @@
 #include "bindings/module.hpp"
+#include "bindings/radial_args.hpp"
 
 #include "cpu/dispatch.hpp"
 
@@ -27,12 +28,11 @@ void bias_activation(int order, std::int64_t rows, std::int64_t n_features, int 
 }
 
 template <class T>
-void gaussian_basis(std::int64_t n, Address distance, double start, double spacing, double gamma, int size, int order,
-                    Address out, int threads) {
-  const pyff::RadialParams<T> p{n,  pointer<const double>(distance), {start, spacing, gamma, size}, {}, order,
-                                pointer<T>(out), threads};
+void radial_basis(std::int64_t n, Address distance, const BasisArgs& basis, int order, Address out, int threads) {
+  const pyff::RadialParams<T> p{n,  pointer<const double>(distance), basis_from(basis), {}, order, pointer<T>(out),
+                                threads};
   py::gil_scoped_release release;
-  pyff::gaussian_basis(p);
+  pyff::radial_basis(p);
 }
 
 template <class T>
@@ -49,8 +49,8 @@ void cutoff_function(std::int64_t n, Address distance, int kind, double radius, 
 void bind_pointwise(py::module_& m) {
   m.def("bias_activation_float32", &bias_activation<float>);
   m.def("bias_activation_float64", &bias_activation<double>);
-  m.def("gaussian_basis_float32", &gaussian_basis<float>);
-  m.def("gaussian_basis_float64", &gaussian_basis<double>);
+  m.def("radial_basis_float32", &radial_basis<float>);
+  m.def("radial_basis_float64", &radial_basis<double>);
   m.def("cutoff_function_float32", &cutoff_function<float>);
   m.def("cutoff_function_float64", &cutoff_function<double>);
 }

@@ -100,7 +100,7 @@ class NetworkFilter {
   void basis(const double* d, int order) {
     for (int t = 0; t < n_; ++t)
       for (int k = 0; k < g_; ++k) {
-        const Jet<double> g = gaussian(net_.basis, k, d[t]);
+        const Jet<double> g = radial_basis(net_.basis, k, d[t]);
         basis_[t * ldg_ + k] = T(g.v);
         if (order >= 1) basis_[(kTile + t) * ldg_ + k] = T(g.d1);
         if (order >= 2) basis_[(2 * kTile + t) * ldg_ + k] = T(g.d2);

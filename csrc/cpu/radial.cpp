@@ -18,7 +18,7 @@ void basis(const RadialParams<T>& p) {
   parallel_ranges(threads, p.n, [&](int, std::int64_t begin, std::int64_t end) {
     for (std::int64_t e = begin; e < end; ++e)
       for (int k = 0; k < p.basis.size; ++k)
-        p.out[e * p.basis.size + k] = T(derivative(gaussian(p.basis, k, p.distance[e]), p.order));
+        p.out[e * p.basis.size + k] = T(derivative(radial_basis(p.basis, k, p.distance[e]), p.order));
   });
 }
 
@@ -32,8 +32,8 @@ void switching(const RadialParams<T>& p) {
 
 }  // namespace
 
-void gaussian_basis(const RadialParams<float>& p) { basis(p); }
-void gaussian_basis(const RadialParams<double>& p) { basis(p); }
+void radial_basis(const RadialParams<float>& p) { basis(p); }
+void radial_basis(const RadialParams<double>& p) { basis(p); }
 void cutoff_function(const RadialParams<float>& p) { switching(p); }
 void cutoff_function(const RadialParams<double>& p) { switching(p); }
 

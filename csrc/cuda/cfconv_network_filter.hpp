@@ -16,8 +16,8 @@ template <class T>
 PYFF_DEVICE_NOINLINE math::Jet<T> activation_of(Activation kind, T x) {
   return math::activation(kind, x);
 }
-PYFF_DEVICE_NOINLINE math::Jet<double> gaussian_of(const GaussianBasis& basis, int k, double d) {
-  return math::gaussian(basis, k, d);
+PYFF_DEVICE_NOINLINE math::Jet<double> radial_of(const RadialBasis& basis, int k, double d) {
+  return math::radial_basis(basis, k, d);
 }
 PYFF_DEVICE_NOINLINE math::Jet<double> cutoff_of(const Cutoff& cutoff, double d) { return math::cutoff(cutoff, d); }
 
@@ -52,7 +52,7 @@ struct NetworkTile {
                           T* c) const {
     for (std::int64_t at = block.thread(); at < kRows * net.basis.size; at += Product::kThreads) {
       const int row = static_cast<int>(at / net.basis.size), k = static_cast<int>(at % net.basis.size);
-      const auto jet = gaussian_of(net.basis, k, distance_of(pairs, tile, row));
+      const auto jet = radial_of(net.basis, k, distance_of(pairs, tile, row));
       g.at(0, row, k) = T(jet.v);
       if constexpr (Jets > 1) g.at(1, row, k) = T(jet.d1);
       if constexpr (Jets > 2) g.at(2, row, k) = T(jet.d2);

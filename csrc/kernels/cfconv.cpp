@@ -89,7 +89,7 @@ template <class T>
 class NetworkFilter {
  public:
   NetworkFilter(const FilterNetwork<T>& network, const NetworkGradient<T>& grad, std::int64_t n_features)
-      : n_(network), f_(n_features), g_(network.basis.size), gauss_(g_), a_(f_), s_(f_), z_(f_), w1_(grad.w1, f_ * g_),
+      : n_(network), f_(n_features), g_(network.basis.size), basis_(g_), a_(f_), s_(f_), z_(f_), w1_(grad.w1, f_ * g_),
         b1_(grad.b1, f_), w2_(grad.w2, f_ * f_), b2_(grad.b2, f_) {}
 
   bool has_gradient() const { return static_cast<bool>(w1_); }
@@ -124,7 +124,7 @@ class NetworkFilter {
       const auto s = math::activation(n_.activation, a_.v[f]);
       const double a_bar = sb[f] * s.d1 + s1b[f] * s.d2 * a_.d1[f], a1_bar = s1b[f] * s.d1;
       b1_[f] += a_bar;
-      for (std::int64_t k = 0; k < g_; ++k) w1_[f * g_ + k] += a_bar * gauss_.v[k] + a1_bar * gauss_.d1[k];
+      for (std::int64_t k = 0; k < g_; ++k) w1_[f * g_ + k] += a_bar * basis_.v[k] + a1_bar * basis_.d1[k];
     }
   }
 
@@ -154,12 +154,12 @@ class NetworkFilter {
 
   void run(double d) {
     for (std::int64_t k = 0; k < g_; ++k) {
-      const auto g = math::gaussian(n_.basis, static_cast<int>(k), d);
-      gauss_.v[k] = g.v;
-      gauss_.d1[k] = g.d1;
-      gauss_.d2[k] = g.d2;
+      const auto g = math::radial_basis(n_.basis, static_cast<int>(k), d);
+      basis_.v[k] = g.v;
+      basis_.d1[k] = g.d1;
+      basis_.d2[k] = g.d2;
     }
-    layer(n_.w1, n_.b1, gauss_, a_);
+    layer(n_.w1, n_.b1, basis_, a_);
     for (std::int64_t f = 0; f < f_; ++f) {
       const auto s = chain(n_.activation, a_, f);
       s_.v[f] = s.v;
@@ -171,7 +171,7 @@ class NetworkFilter {
 
   const FilterNetwork<T>& n_;
   std::int64_t f_, g_;
-  Dual gauss_, a_, s_, z_;
+  Dual basis_, a_, s_, z_;
   Sums<T> w1_, b1_, w2_, b2_;
 };
 

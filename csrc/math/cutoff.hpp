@@ -10,8 +10,11 @@ namespace pyff {
 enum class CutoffKind : int {
   none = 0,    // 1 inside, 0 outside: the list is truncated (2017 SchNet; never for periodic systems)
   cosine = 1,  // (1 + cos(pi d / rc)) / 2: C1 at rc
-  mollifier = 2,  // exp(1 - 1 / (1 - (d / rc)^2)): smooth
+  mollifier = 2,  // exp(1 - 1 / (1 - (d / rc)^2)) = exp(-d^2 / ((rc - d) (rc + d))): smooth
   smooth = 3,  // f(1-x) / (f(x) + f(1-x)), f(x) = exp(-1/x), x = (d - onset) / (rc - onset): 1 up to onset, smooth
+  // 1 - (p+1)(p+2)/2 t^p + p(p+2) t^(p+1) - p(p+1)/2 t^(p+2), t = d / rc: C2 at rc (DimeNet)
+  polynomial3 = 4,  // p = 3: 1 - 10 t^3 + 15 t^4 - 6 t^5 (SO3LR)
+  polynomial6 = 5,  // p = 6: 1 - 28 t^6 + 48 t^7 - 21 t^8
 };
 
 struct Cutoff {
@@ -51,6 +54,19 @@ PYFF_HD Jet<T> smooth_switch(T x) {  // 1 at x = 0, 0 at x = 1
   return {q, q1, q2, q3};
 }
 
+// 1 - a t^p (1/p - 2t/(p+1) + t^2/(p+2)) with a = p(p+1)(p+2)/2 and slope -a t^(p-1) (1 - t)^2. Near t = 1 that sum
+// cancels: there its other form, (1 - t)^3 times the series of (1 - t)^-3 up to t^(p-1).
+template <class T>
+PYFF_HD Jet<T> polynomial_switch(int p, T t, T rest) {  // rest = 1 - t
+  T series = T(0), power = T(1);  // power = t^(p-3)
+  for (int j = p - 1; j >= 0; --j) series = series * t + T((j + 1) * (j + 2) / 2);
+  for (int j = 3; j < p; ++j) power *= t;
+  const T a = T(p * (p + 1) * (p + 2) / 2) * power, q = T(p - 1);
+  const T left = 1 - a * t * t * t * (T(1) / T(p) + t * (t / T(p + 2) - T(2) / T(p + 1)));
+  return {t < T(0.5) ? left : rest * rest * rest * series, -a * t * t * rest * rest, -a * t * rest * (q * rest - 2 * t),
+          -a * (q * T(p - 2) * rest * rest - 4 * q * t * rest + 2 * t * t)};
+}
+
 template <class T>
 PYFF_HD Jet<T> cutoff(const Cutoff& c, T d) {
   const T rc = T(c.radius);
@@ -75,6 +91,13 @@ PYFF_HD Jet<T> cutoff(const Cutoff& c, T d) {
       const T k = T(1) / T(c.radius - c.onset), x = (d - T(c.onset)) * k;
       if (!(x > T(0))) return {T(1), T(0), T(0), T(0)};
       const Jet<T> s = smooth_switch(x);
+      return {s.v, s.d1 * k, s.d2 * k * k, s.d3 * k * k * k};
+    }
+    case CutoffKind::polynomial3:
+    case CutoffKind::polynomial6: {
+      const T k = T(1) / rc;
+      const int p = c.kind == static_cast<int>(CutoffKind::polynomial3) ? 3 : 6;
+      const Jet<T> s = polynomial_switch(p, d * k, (rc - d) * k);
       return {s.v, s.d1 * k, s.d2 * k * k, s.d3 * k * k * k};
     }
   }

@@ -7,15 +7,28 @@ from pyff.ops.cfconv import FilterShape, cfconv, cfconv_table, filter_nodes
 from pyff.ops.edge_geometry import edge_geometry, strained
 from pyff.ops.equivariant_attention import AttentionShape, equivariant_attention
 from pyff.ops.neighbor_list import NeighborList, neighbor_list
-from pyff.ops.radial import Cutoff, GaussianBasis, cutoff_function, gaussian_basis
+from pyff.ops.radial import (
+    BernsteinBasis,
+    BesselBasis,
+    Cutoff,
+    ExpGaussianBasis,
+    GaussianBasis,
+    RadialBasis,
+    cutoff_function,
+    radial_basis,
+)
 from pyff.ops.verlet_list import VerletList, within_cutoff
 
 __all__ = [
     "AttentionShape",
+    "BernsteinBasis",
+    "BesselBasis",
     "Cutoff",
+    "ExpGaussianBasis",
     "FilterShape",
     "GaussianBasis",
     "NeighborList",
+    "RadialBasis",
     "VerletList",
     "bias_activation",
     "cfconv",
@@ -24,8 +37,8 @@ __all__ = [
     "edge_geometry",
     "equivariant_attention",
     "filter_nodes",
-    "gaussian_basis",
     "neighbor_list",
+    "radial_basis",
     "strained",
     "within_cutoff",
 ]

@@ -14,7 +14,7 @@ from pyff.ops import reference
 from pyff.ops._check import address, feature_kernel, graph_args, require, require_device, require_graph, runs_on_twin
 from pyff.ops._register import Triple, differentiable_op
 from pyff.ops.bias_activation import ACTIVATIONS
-from pyff.ops.radial import CUTOFFS, Cutoff, GaussianBasis
+from pyff.ops.radial import CUTOFFS, Cutoff, RadialBasis
 
 __all__ = ["FilterShape", "cfconv", "cfconv_table", "filter_nodes"]
 
@@ -26,7 +26,7 @@ _WEIGHTS = ("w1", "b1", "w2", "b2")
 class FilterShape:
     """What a filter network W(d) = act_last(W2 act(W1 g(d) + b1) + b2) C(d) is made of, besides its weights."""
 
-    basis: GaussianBasis
+    basis: RadialBasis
     cutoff: Cutoff
     activation: str = "ssp"
     last_activation: str = "identity"
@@ -149,8 +149,8 @@ def cfconv_table(
 _N_NETWORK = 6  # h, distance, w1, b1, w2, b2
 
 
-def _shape_args(start, spacing, gamma, size, kind, radius, onset, activation, last) -> tuple:
-    return (start, spacing, gamma, size), (kind, radius, onset), activation, last
+def _shape_args(*flat) -> tuple:
+    return flat[:5], flat[5:8], *flat[8:]
 
 
 def _network(order, args, threads, out, partials=(None,) * 4, **data) -> None:
@@ -206,8 +206,8 @@ def _network_double_backward(cotangents, grads, args, need_grads, need_args):
 
 
 _SHAPE_SCHEMA = (
-    "float start, float spacing, float gamma, int size, int cutoff, float radius, float onset, int activation, "
-    "int last_activation"
+    "int basis, float start, float spacing, float gamma, int size, int cutoff, float radius, float onset, "
+    "int activation, int last_activation"
 )
 
 _network_op = differentiable_op(
@@ -253,9 +253,9 @@ def _require_weights(op: str, weights: tuple[Tensor, ...], f: int, shape: Filter
 
 
 def _flat(shape: FilterShape) -> tuple:
-    b, c = shape.basis, shape.cutoff
+    c = shape.cutoff
     activations = ACTIVATIONS[shape.activation], ACTIVATIONS[shape.last_activation]
-    return b.start, b.spacing, b.gamma, b.size, CUTOFFS[c.kind], c.radius, c.onset, *activations
+    return *shape.basis.args, CUTOFFS[c.kind], c.radius, c.onset, *activations
 
 
 # ---- filters at nodes ---------------------------------------------------------------------------------------------

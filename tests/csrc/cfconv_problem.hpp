@@ -90,6 +90,7 @@ struct Problem {
   std::vector<double> distance, v;
   std::vector<T> h, grad_y, u, coef, w1, b1, w2, b2;
   double start = 0.5;
+  pyff::RadialKind radial = pyff::RadialKind::gaussian;
   pyff::Cutoff cutoff{static_cast<int>(pyff::CutoffKind::cosine), kRadius, 0.0};
   pyff::Activation activation = pyff::Activation::ssp, last = pyff::Activation::identity;
 
@@ -115,6 +116,11 @@ struct Problem {
     for (X& value : x) value = static_cast<X>(normal(random));
   }
 
+  pyff::RadialBasis basis() const {
+    const bool centred = radial == pyff::RadialKind::gaussian || radial == pyff::RadialKind::exp_gaussian;
+    const double spacing = centred ? kRadius / std::max(size.n_radial - 1, 1) : 0.0;
+    return {static_cast<int>(radial), 0.0, spacing, centred ? 0.5 / (spacing * spacing) : 0.7, size.n_radial};
+  }
   Outputs<T> outputs() const {
     return {size.n_atoms, graph.n_edges(), size.n_features, size.n_radial, size.n_intervals};
   }
@@ -129,10 +135,8 @@ struct Problem {
             {order ? out.coef.data() : nullptr}};
   }
   pyff::CfconvNetworkParams<T> network(int order, Outputs<T>& out) const {
-    const double spacing = kRadius / std::max(size.n_radial - 1, 1);
-    const pyff::GaussianBasis basis{0.0, spacing, 0.5 / (spacing * spacing), size.n_radial};
     pyff::CfconvNetworkParams<T> p{
-        data(), {w1.data(), b1.data(), w2.data(), b2.data(), basis, cutoff, activation, last}, out.result(order), {}};
+        data(), {w1.data(), b1.data(), w2.data(), b2.data(), basis(), cutoff, activation, last}, out.result(order), {}};
     if (order) p.grad = {out.w1.data(), out.b1.data(), out.w2.data(), out.b2.data()};
     return p;
   }

@@ -101,6 +101,14 @@ TEST(cfconv_network_oracle_matches_finite_differences) {
     }
 }
 
+TEST(cfconv_network_oracle_with_any_basis_matches_finite_differences) {
+  for (const auto radial : {pyff::RadialKind::exp_gaussian, pyff::RadialKind::bernstein, pyff::RadialKind::bessel}) {
+    P p = small();
+    p.radial = radial;
+    check_all<Network>(p);
+  }
+}
+
 TEST(cfconv_oracle_forward_by_hand) {
   // two atoms, one pair, one feature, one interval: W(2) = 1 + 2 u + 3 u^2 at u = 0.5 is 2.75
   P p(Size{3, 1, 1, 2, 1});

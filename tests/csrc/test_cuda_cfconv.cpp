@@ -184,6 +184,17 @@ TEST(cuda_cfconv_network_variants_match_the_oracle) {
     }
 }
 
+TEST(cuda_cfconv_network_with_any_basis_and_cutoff_matches_the_oracle) {
+  const auto cutoffs = {pyff::CutoffKind::polynomial3, pyff::CutoffKind::polynomial6, pyff::CutoffKind::none};
+  auto cutoff = cutoffs.begin();
+  for (const auto radial : {pyff::RadialKind::exp_gaussian, pyff::RadialKind::bernstein, pyff::RadialKind::bessel}) {
+    Problem<double> p(Size{4, 9, 6, 8, 2});
+    p.radial = radial;
+    p.cutoff = {static_cast<int>(*cutoff++), kRadius, 0.0};
+    check_against_oracle<Network>(p);
+  }
+}
+
 TEST(cuda_cfconv_network_with_several_tiles_of_pairs_matches_the_oracle) {
   check_against_oracle<Network>(Problem<float>(Size{8, 75, 6, 3, 2}));
 }

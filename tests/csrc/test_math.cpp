@@ -34,11 +34,11 @@ std::vector<T> grid(double from, double to, int points) {
 
 // got(x) is a Jet, want(long double x) a Taylor series.
 template <class T, class Got, class Want>
-void check_derivatives(const std::vector<T>& points, Got&& got, Want&& want) {
+void check_derivatives(const std::vector<T>& points, Got&& got, Want&& want, int units = kUnits) {
   for (int order = 0; order < 4; ++order) {
     long double scale = 0;
     for (T x : points) scale = std::fmax(scale, std::fabs(derivative(want(x), order)));
-    const long double tolerance = kUnits * std::numeric_limits<T>::epsilon() * scale;
+    const long double tolerance = units * std::numeric_limits<T>::epsilon() * scale;
     for (T x : points) CHECK_NEAR(part(got(x), order), derivative(want(x), order), tolerance);
   }
 }
@@ -51,8 +51,10 @@ void check_finite(const Jet<T>& jet) {
 // ---- cutoffs
 
 constexpr Cutoff cutoff_of(CutoffKind kind) { return {static_cast<int>(kind), 5.0, 3.5}; }
-constexpr CutoffKind kSmoothKinds[] = {CutoffKind::cosine, CutoffKind::mollifier, CutoffKind::smooth};
-constexpr CutoffKind kAllKinds[] = {CutoffKind::none, CutoffKind::cosine, CutoffKind::mollifier, CutoffKind::smooth};
+constexpr CutoffKind kSmoothKinds[] = {CutoffKind::cosine, CutoffKind::mollifier, CutoffKind::smooth,
+                                       CutoffKind::polynomial3, CutoffKind::polynomial6};
+constexpr CutoffKind kAllKinds[] = {CutoffKind::none,   CutoffKind::cosine,      CutoffKind::mollifier,
+                                    CutoffKind::smooth, CutoffKind::polynomial3, CutoffKind::polynomial6};
 
 Taylor cutoff_reference(const Cutoff& c, long double x) {
   const Taylor d = variable(x);
@@ -70,6 +72,14 @@ Taylor cutoff_reference(const Cutoff& c, long double x) {
       const Taylor t = (d - constant(c.onset)) / constant(c.radius - c.onset);
       // f(1-t) / (f(t) + f(1-t)) = 1 / (1 + exp(1/(1-t) - 1/t))
       return constant(1) / (1 + exp(constant(1) / (1 - t) - constant(1) / t));
+    }
+    case CutoffKind::polynomial3:
+    case CutoffKind::polynomial6: {
+      // from its other end, t = 1 - s: a sum without cancellation near the cutoff
+      const Taylor s = (constant(c.radius) - d) / constant(c.radius), cube = s * s * s;
+      if (static_cast<CutoffKind>(c.kind) == CutoffKind::polynomial3)
+        return cube * (constant(10) - 15 * s + 6 * (s * s));
+      return cube * (constant(56) - 210 * s + 336 * (s * s) - 280 * cube + 120 * (cube * s) - 21 * (cube * s * s));
     }
   }
   return constant(0);
@@ -105,27 +115,94 @@ void check_cutoff_ends() {
     // value and slope meet 0 at the cutoff; the curvature too but for the cosine's
     CHECK_NEAR(inside.v, 0, std::numeric_limits<T>::epsilon());
     CHECK_NEAR(inside.d1, 0, 4 * std::numeric_limits<T>::epsilon());
-    if (kind != CutoffKind::cosine) CHECK_NEAR(inside.d2, 0, 4 * std::numeric_limits<T>::epsilon());
+    // the curvature of the polynomials falls linearly, by at most 336 / rc^2 per unit of t
+    if (kind != CutoffKind::cosine) CHECK_NEAR(inside.d2, 0, 16 * std::numeric_limits<T>::epsilon());
   }
   CHECK_EQUAL(cutoff(cutoff_of(CutoffKind::none), std::nextafter(T(5), T(0))).v, T(1));
 }
 
-// ---- Gaussian basis
+// ---- radial bases
+
+// 20 centres on [0, 5] with the width of one spacing, as the SchNet presets use
+RadialBasis gaussians() {
+  const double spacing = 5.0 / 19;
+  return {static_cast<int>(RadialKind::gaussian), 0.0, spacing, 0.5 / (spacing * spacing), 20};
+}
+RadialBasis exp_gaussians() {  // PhysNet's for a cutoff of 5
+  const double span = 1 - std::exp(-5.0), width = span / 16;
+  return {static_cast<int>(RadialKind::exp_gaussian), std::exp(-5.0), span / 31, 1 / (width * width), 32};
+}
+constexpr RadialBasis bernsteins(int size) {
+  return {static_cast<int>(RadialKind::bernstein), 0.0, 0.0, 0.9448630629184640, size};
+}
+RadialBasis bessels() { return {static_cast<int>(RadialKind::bessel), 0.0, 0.0, static_cast<double>(kPi) / 5, 20}; }
+
+Taylor power(const Taylor& x, int n) {
+  Taylor p = constant(1);
+  for (int k = 0; k < n; ++k) p = p * x;
+  return p;
+}
+
+// The parameters are those the formula holds in T: their rounding is the basis, not an error.
+template <class T>
+Taylor basis_reference(const RadialBasis& b, int k, long double at) {
+  const long double centre = static_cast<T>(b.start + k * b.spacing), gamma = static_cast<T>(b.gamma);
+  const Taylor d = variable(at);
+  switch (static_cast<RadialKind>(b.kind)) {
+    case RadialKind::gaussian:
+    case RadialKind::exp_gaussian: {
+      const Taylor x = (static_cast<RadialKind>(b.kind) == RadialKind::gaussian ? d : exp(-d)) - constant(centre);
+      return exp(-(gamma * (x * x)));
+    }
+    case RadialKind::bernstein: {
+      const int n = b.size - 1;
+      long double choose = 1;
+      for (int j = 1; j <= k; ++j) choose = choose * (n - k + j) / j;
+      const Taylor x = exp(-(gamma * d));
+      return choose * (power(x, k) * power(1 - x, n - k));
+    }
+    case RadialKind::bessel: {
+      const long double w = static_cast<T>((k + 1) * b.gamma);
+      return cos(w * d - constant(kPi / 2)) / d;
+    }
+  }
+  return constant(0);
+}
 
 template <class T>
-void check_gaussians() {
-  // 20 centres on [0, 5] with the width of one spacing, as the SchNet presets use
-  const double spacing = 5.0 / 19;
-  const GaussianBasis basis{0.0, spacing, 0.5 / (spacing * spacing), 20};
-  for (int k : {0, 1, 7, 19}) {
-    // the centre as the kernel holds it: its rounding is the basis, not an error
-    const long double centre = static_cast<T>(basis.start + k * basis.spacing), gamma = static_cast<T>(basis.gamma);
-    const auto want = [&](long double d) {
-      const Taylor x = variable(d) - constant(centre);
-      return exp(-(gamma * (x * x)));
-    };
-    check_derivatives<T>(grid<T>(0.0, 5.0, 501), [&](T d) { return gaussian(basis, k, d); }, want);
-    for (T d : {T(0), std::numeric_limits<T>::min(), T(1000)}) check_finite(gaussian(basis, k, d));
+void check_basis(const RadialBasis& basis) {
+  const bool bessel = basis.kind == static_cast<int>(RadialKind::bessel);
+  // sin(x) / x by Taylor arithmetic loses its own digits at small x: the series there has a test of its own
+  const auto points = grid<T>(bessel ? 0.3 : 0.0, 5.0, 501);
+  // 128 Bernstein polynomials have exponents k gamma d of 100 and more, whose rounding costs as many units
+  for (int k : {0, 1, 7, basis.size - 2, basis.size - 1}) {
+    check_derivatives<T>(
+        points, [&](T d) { return radial_basis(basis, k, d); },
+        [&](long double d) { return basis_reference<T>(basis, k, d); }, 2 * kUnits);
+    for (T d : {T(0), std::numeric_limits<T>::min(), T(1e-4), T(1000)}) check_finite(radial_basis(basis, k, d));
+  }
+}
+
+template <class T>
+void check_bases() {
+  for (const RadialBasis& basis : {gaussians(), exp_gaussians(), bernsteins(32), bernsteins(5), bernsteins(128), bessels()})
+    check_basis<T>(basis);
+}
+
+// sin(x) / x and derivatives by their series in long double, where the closed forms cancel.
+template <class T>
+void check_sinc_series() {
+  for (T x : grid<T>(0.0, 1.5, 151)) {
+    long double want[4] = {}, c = 1;  // c = (-1)^n / (2n + 1)!
+    for (int n = 0; n < 16; ++n, c /= -(2.0L * n) * (2 * n + 1)) {
+      const long double t = x;
+      long double falling = c;
+      for (int order = 0; order < 4 && order <= 2 * n; falling *= 2 * n - order, ++order)
+        want[order] += falling * std::pow(t, 2 * n - order);
+    }
+    const Jet<T> got = sinc(x);
+    for (int order = 0; order < 4; ++order)
+      CHECK_NEAR(part(got, order), want[order], 32 * std::numeric_limits<T>::epsilon());
   }
 }
 
@@ -205,6 +282,18 @@ TEST(cutoff_table) {
   CHECK_NEAR(cutoff(smooth, 5.0).v, 0.5, 1e-15);
   CHECK_NEAR(cutoff(smooth, 5.0).d1, -1.0, 1e-14);
   CHECK_EQUAL(cutoff(smooth, 4.0).v, 1.0);
+  // 1 - 10/8 + 15/16 - 6/32 and 1 - 28/64 + 48/128 - 21/256
+  const Cutoff p3{static_cast<int>(CutoffKind::polynomial3), 6.0, 0.0};
+  CHECK_NEAR(cutoff(p3, 3.0).v, 0.5, 1e-15);
+  CHECK_NEAR(cutoff(p3, 3.0).d1, -30.0 / 16 / 6, 1e-15);
+  const Cutoff p6{static_cast<int>(CutoffKind::polynomial6), 6.0, 0.0};
+  CHECK_NEAR(cutoff(p6, 3.0).v, 219.0 / 256, 1e-15);
+}
+
+TEST(the_mollifier_is_the_exponential_cutoff) {
+  const Cutoff c{static_cast<int>(CutoffKind::mollifier), 6.0, 0.0};
+  for (double d : grid<double>(0.0, 5.9, 60))
+    CHECK_NEAR(cutoff(c, d).v, std::exp(-d * d / ((6.0L - d) * (6.0L + d))), 1e-14);
 }
 
 TEST(cutoff_derivatives_float) { check_cutoff_derivatives<float>(); }
@@ -225,16 +314,45 @@ TEST(an_unknown_distance_weighs_nothing) {
     CHECK_EQUAL(cutoff(cutoff_of(kind), std::numeric_limits<double>::quiet_NaN()).v, 0.0);
 }
 
-TEST(gaussian_table) {
-  const GaussianBasis basis{1.0, 0.5, 2.0, 4};
-  CHECK_EQUAL(gaussian(basis, 2, 2.0).v, 1.0);
-  CHECK_EQUAL(gaussian(basis, 2, 2.0).d1, 0.0);
-  CHECK_EQUAL(gaussian(basis, 2, 2.0).d2, -4.0);
-  CHECK_NEAR(gaussian(basis, 0, 2.0).v, std::exp(-2.0L), 1e-16);
+TEST(radial_basis_table) {
+  const RadialBasis gauss{static_cast<int>(RadialKind::gaussian), 1.0, 0.5, 2.0, 4};
+  CHECK_EQUAL(radial_basis(gauss, 2, 2.0).v, 1.0);
+  CHECK_EQUAL(radial_basis(gauss, 2, 2.0).d1, 0.0);
+  CHECK_EQUAL(radial_basis(gauss, 2, 2.0).d2, -4.0);
+  CHECK_NEAR(radial_basis(gauss, 0, 2.0).v, std::exp(-2.0L), 1e-16);
+  const RadialBasis exp_gauss{static_cast<int>(RadialKind::exp_gaussian), 0.0, 0.5, 2.0, 3};
+  CHECK_NEAR(radial_basis(exp_gauss, 1, std::log(4.0)).v, std::exp(-0.125L), 1e-16);
+  // x = 1/2 makes C(3, k) / 8
+  const RadialBasis bernstein{static_cast<int>(RadialKind::bernstein), 0.0, 0.0, 2.0, 4};
+  const double half = std::log(2.0) / 2;
+  for (int k = 0; k < 4; ++k) CHECK_NEAR(radial_basis(bernstein, k, half).v, k % 3 ? 0.375 : 0.125, 1e-15);
+  // at d = 0: b_n = 1 with slope -gamma n, b_(n-1) = 0 with slope gamma n, b_0 of order d^n
+  CHECK_EQUAL(radial_basis(bernstein, 3, 0.0).v, 1.0);
+  CHECK_EQUAL(radial_basis(bernstein, 3, 0.0).d1, -6.0);
+  CHECK_EQUAL(radial_basis(bernstein, 2, 0.0).d1, 6.0);
+  CHECK_EQUAL(radial_basis(bernstein, 0, 0.0).d3, 48.0);
+  const RadialBasis bessel{static_cast<int>(RadialKind::bessel), 0.0, 0.0, static_cast<double>(kPi) / 4, 3};
+  CHECK_NEAR(radial_basis(bessel, 0, 2.0).v, 0.5, 1e-15);
+  CHECK_NEAR(radial_basis(bessel, 1, 2.0).v, 0, 1e-15);
+  CHECK_NEAR(radial_basis(bessel, 2, 0.0).v, 3 * kPi / 4, 1e-15);
 }
 
-TEST(gaussian_derivatives_float) { check_gaussians<float>(); }
-TEST(gaussian_derivatives_double) { check_gaussians<double>(); }
+TEST(bernsteins_sum_to_one) {
+  for (double d : grid<double>(0.0, 6.0, 61)) {
+    double sum = 0, slope = 0;
+    for (int k = 0; k < 128; ++k) {
+      sum += radial_basis(bernsteins(128), k, d).v;
+      slope += radial_basis(bernsteins(128), k, d).d1;
+    }
+    CHECK_NEAR(sum, 1, 1e-13);
+    CHECK_NEAR(slope, 0, 1e-12);
+  }
+}
+
+TEST(radial_basis_derivatives_float) { check_bases<float>(); }
+TEST(radial_basis_derivatives_double) { check_bases<double>(); }
+TEST(sinc_near_zero_float) { check_sinc_series<float>(); }
+TEST(sinc_near_zero_double) { check_sinc_series<double>(); }
 
 TEST(activation_table) {
   const long double ln2 = std::log(2.0L);

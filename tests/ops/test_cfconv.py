@@ -36,8 +36,16 @@ def weights(f: int, seed: int = 0):
     return [draw(f, G), draw(f), draw(f, f) / f**0.5, draw(f)]
 
 
-def shape(cutoff="cosine", activation="ssp", last="identity"):
-    return ops.FilterShape(ops.GaussianBasis(0.0, 0.5, 2.0, G), ops.Cutoff(cutoff, CUTOFF, 1.0), activation, last)
+BASES = {
+    "gaussian": ops.GaussianBasis(0.0, 0.5, 2.0, G),
+    "exp_gaussian": ops.ExpGaussianBasis.physnet(CUTOFF, G),
+    "bernstein": ops.BernsteinBasis(0.9, G),
+    "bessel": ops.BesselBasis(CUTOFF, G),
+}
+
+
+def shape(cutoff="cosine", activation="ssp", last="identity", basis="gaussian"):
+    return ops.FilterShape(BASES[basis], ops.Cutoff(cutoff, CUTOFF, 1.0), activation, last)
 
 
 def exact(fn, batch, filter_shape=None):
@@ -83,6 +91,16 @@ def test_cfconv_equals_twin_for_every_filter_variant(cutoff, activation, last):
     b, s = BATCHES["crystal"], shape(cutoff, activation, last)
     inputs = [features(b, 6), b.pos, *weights(6)]
     assert_equals_twin(exact(ops.cfconv, b, s), exact(reference.cfconv, b, s), inputs)
+
+
+@pytest.mark.parametrize("basis", ["exp_gaussian", "bernstein", "bessel"])
+def test_cfconv_and_filter_nodes_take_any_basis(basis):
+    b, s = BATCHES["crystal"], shape("polynomial3", "silu", basis=basis)
+    inputs = [features(b, 6), b.pos, *weights(6)]
+    assert_equals_twin(exact(ops.cfconv, b, s), exact(reference.cfconv, b, s), inputs)
+    d = torch.linspace(0.1, CUTOFF - 1e-9, 70, dtype=torch.float64)
+    ours, twin = (lambda *w, fn=fn: fn(w, d, s) for fn in (ops.filter_nodes, reference.filter_nodes))
+    assert_equals_twin(ours, twin, weights(6))
 
 
 def test_cfconv_force_training_path_equals_twin():

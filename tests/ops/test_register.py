@@ -28,11 +28,11 @@ def samples(differentiable: bool):
     return {
         "edge_geometry": (leaf(BATCH.pos), leaf(BATCH.cell), BATCH.shift, *g, BATCH.batch),
         "bias_activation": (leaf(h), leaf(numbers(f)), ACTIVATIONS["ssp"]),
-        "gaussian_basis": (leaf(d), 0.0, 0.5, 2.0, 5, torch.float64),
+        "radial_basis": (leaf(d), 0, 0.0, 0.5, 2.0, 5, torch.float64),
         "cutoff_function": (leaf(d), 1, CUTOFF, 0.0, torch.float64),
         "cfconv_table": (leaf(h), leaf(d), leaf(numbers(10, 6, f)), *g, 0.0, CUTOFF / 10),
-        "filter_nodes": (*map(leaf, weights), d.detach(), 0.0, 1.5, 0.2, n_rbf, 1, CUTOFF, 0.0, 1, 0),
-        "cfconv": (leaf(h), leaf(d), *map(leaf, weights), *g, 0.0, 1.5, 0.2, n_rbf, 1, CUTOFF, 0.0, 1, 0),
+        "filter_nodes": (*map(leaf, weights), d.detach(), 0, 0.0, 1.5, 0.2, n_rbf, 1, CUTOFF, 0.0, 1, 0),
+        "cfconv": (leaf(h), leaf(d), *map(leaf, weights), *g, 0, 0.0, 1.5, 0.2, n_rbf, 1, CUTOFF, 0.0, 1, 0),
     }
 
 

@@ -11,7 +11,7 @@ from pyff.ops.reference.equivariant_attention import equivariant_attention
 from pyff.ops.reference.geometry import edge_geometry
 from pyff.ops.reference.harmonics import spherical_harmonics
 from pyff.ops.reference.neighbor_list import neighbor_list
-from pyff.ops.reference.pointwise import bias_activation, cutoff_function, gaussian_basis
+from pyff.ops.reference.pointwise import bias_activation, cutoff_function, radial_basis
 
 __all__ = [
     "bias_activation",
@@ -24,7 +24,7 @@ __all__ = [
     "equivariant_attention",
     "filter_nodes",
     "filter_nodes_flat",
-    "gaussian_basis",
     "neighbor_list",
+    "radial_basis",
     "spherical_harmonics",
 ]

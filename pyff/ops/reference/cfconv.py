@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from pyff.ops.reference.pointwise import activate, cutoff_function, gaussian_basis
+from pyff.ops.reference.pointwise import activate, cutoff_function, radial_basis
 
 __all__ = ["cfconv", "cfconv_flat", "cfconv_table", "filter_nodes", "filter_nodes_flat"]
 
@@ -25,7 +25,7 @@ def cfconv_table(h, distance, coef, row_ptr, idx_i, idx_j, edge_rev, start, spac
 def cfconv(h, distance, weights, row_ptr, idx_i, idx_j, edge_rev, shape):
     """Twin of pyff.ops.cfconv."""
     w1, b1, w2, b2 = weights
-    g = gaussian_basis(distance, shape.basis, dtype=h.dtype)
+    g = radial_basis(distance, shape.basis, dtype=h.dtype)
     filters = activate(activate(g @ w1.T + b1, shape.activation) @ w2.T + b2, shape.last_activation)
     return _convolve(h, filters * cutoff_function(distance, shape.cutoff, dtype=h.dtype)[:, None], idx_i, idx_j)
 
@@ -35,7 +35,7 @@ def filter_nodes(weights, distance, shape):
     w1, b1, w2, b2 = weights
 
     def filters(d):
-        g = gaussian_basis(d, shape.basis, dtype=w1.dtype)
+        g = radial_basis(d, shape.basis, dtype=w1.dtype)
         w = activate(activate(g @ w1.T + b1, shape.activation) @ w2.T + b2, shape.last_activation)
         return w * cutoff_function(d, shape.cutoff, dtype=w1.dtype)[:, None]
 
@@ -63,10 +63,10 @@ def filter_nodes_flat(w1, b1, w2, b2, distance, *shape):
     return filter_nodes((w1, b1, w2, b2), distance, _shape(*shape))
 
 
-def _shape(start, spacing, gamma, size, kind, radius, onset, activation, last):
+def _shape(*args):
     from pyff.ops.cfconv import FilterShape
-    from pyff.ops.radial import CUTOFFS, Cutoff, GaussianBasis
+    from pyff.ops.radial import CUTOFFS, BasisArgs, Cutoff
 
     names = {number: name for name, number in CUTOFFS.items()}
-    basis, cutoff = GaussianBasis(start, spacing, gamma, size), Cutoff(names[kind], radius, onset)
-    return FilterShape(basis, cutoff, activation, last)
+    kind, radius, onset, activation, last = args[5:]
+    return FilterShape(BasisArgs(*args[:5]), Cutoff(names[kind], radius, onset), activation, last)

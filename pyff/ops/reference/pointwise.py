@@ -4,7 +4,7 @@ import math
 
 import torch
 
-__all__ = ["activate", "bias_activation", "cutoff_function", "gaussian_basis"]
+__all__ = ["activate", "bias_activation", "cutoff_function", "radial_basis"]
 
 
 def activate(x, activation):
@@ -23,10 +23,21 @@ def bias_activation(x, bias, activation):
     return activate(x + bias, activation)
 
 
-def gaussian_basis(distance, basis, *, dtype=torch.float32):
-    """Twin of pyff.ops.gaussian_basis."""
-    centres = basis.start + basis.spacing * torch.arange(basis.size, dtype=distance.dtype, device=distance.device)
-    return torch.exp(-basis.gamma * (distance[:, None] - centres) ** 2).to(dtype)
+def radial_basis(distance, basis, *, dtype=torch.float32):
+    """Twin of pyff.ops.radial_basis; basis may also be its flat form."""
+    kind, start, spacing, gamma, size = getattr(basis, "args", basis)
+    d, k = distance[:, None], torch.arange(size, dtype=distance.dtype, device=distance.device)
+    if kind in (0, 1):
+        x = d if kind == 0 else torch.exp(-d)
+        value = torch.exp(-gamma * (x - (start + spacing * k)) ** 2)
+    elif kind == 2:
+        n = size - 1
+        binomials = k.new_tensor([math.comb(n, j) for j in range(size)])
+        value = binomials * torch.exp(-gamma * k * d) * (-torch.expm1(-gamma * d)) ** (n - k)
+    else:
+        w = gamma * (k + 1)
+        value = w * torch.sinc(w * d / math.pi)
+    return value.to(dtype)
 
 
 def cutoff_function(distance, cutoff, *, dtype=torch.float32):
@@ -44,6 +55,9 @@ def cutoff_function(distance, cutoff, *, dtype=torch.float32):
         x = torch.where(falling, x, 0.5)
         f, g = torch.exp(-1 / x), torch.exp(-1 / (1 - x))
         value = torch.where(falling, g / (f + g), 1.0)
+    elif cutoff.kind in ("polynomial3", "polynomial6"):
+        p, t = int(cutoff.kind[-1]), d / cutoff.radius
+        value = 1 - t**p * ((p + 1) * (p + 2) / 2 - p * (p + 2) * t + p * (p + 1) / 2 * t**2)
     else:
         value = 1 + 0 * d
     return torch.where(inside, value, 0.0).to(dtype)

@@ -1,0 +1,86 @@
+"""Tables of filter networks: their error, their start, and what the intervals are for."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from pyff import ops
+from pyff.nn.filter_table import FilterTable, default_intervals, filter_table, table_error
+
+RC = 4.5
+BASES = {
+    "gaussian": ops.GaussianBasis(0.0, RC / 31, 0.5 * (31 / RC) ** 2, 32),
+    "exp_gaussian": ops.ExpGaussianBasis.physnet(RC, 32),
+    "bernstein": ops.BernsteinBasis(0.9448630629184640, 32),  # SO3LR
+    "bessel": ops.BesselBasis(RC, 8),
+}
+
+
+def shape(basis, cutoff="none"):
+    return ops.FilterShape(basis, ops.Cutoff(cutoff, RC), "silu", "identity")
+
+
+def weights(basis, f=24, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    draw = lambda *s: torch.randn(*s, generator=g, dtype=torch.float64)  # noqa: E731
+    return draw(f, basis.size) / basis.size**0.5, 0.1 * draw(f), draw(f, f) / f**0.5, 0.1 * draw(f)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.4])
+@pytest.mark.parametrize("name", BASES)
+def test_default_intervals_suffice_for_every_basis_without_cutoff_factor(name, start):
+    s = shape(BASES[name])
+    for seed in range(3):
+        value, slope = table_error(FilterTable(s, default_intervals(s, start), start), weights(BASES[name], seed=seed))
+        assert value <= 1e-7 and slope <= 1e-6
+
+
+@pytest.mark.parametrize("cutoff", ["polynomial3", "polynomial6"])
+def test_default_intervals_suffice_for_polynomial_cutoffs(cutoff):
+    basis = ops.GaussianBasis(0.0, RC / 3, 0.5 * (3 / RC) ** 2, 4)  # wide: the cutoff decides
+    s = shape(basis, cutoff)
+    value, slope = table_error(FilterTable(s, default_intervals(s)), weights(basis))
+    assert value <= 1e-7 and slope <= 1e-6
+
+
+def test_a_start_where_atoms_are_saves_most_intervals_of_a_bernstein_basis():
+    s = shape(BASES["bernstein"])
+    assert default_intervals(s) > 4 * default_intervals(s, 0.4)
+    assert default_intervals(s, 0.4) <= 200
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_resolution_is_the_length_over_which_the_basis_bends(name):
+    """The largest |g'| / max g at distances from `nearest` on is about one over the resolution."""
+    basis = BASES[name]
+    for nearest in (0.0, 0.4, 1.0):
+        d = torch.linspace(0, RC, 4000, dtype=torch.float64)
+        value = ops.radial_basis(d, basis, dtype=torch.float64)
+        slope = ops.radial_basis(d, basis, dtype=torch.float64, order=1)[d >= nearest]
+        steepest = float((slope.abs().amax(0) / value.abs().amax(0)).max())
+        # the slopes of a Bessel basis fall off with its amplitude, 1 / d
+        assert 1 / 10 < steepest * basis.resolution(nearest) < 4
+
+
+def test_table_with_a_start_equals_the_network_from_there_on():
+    s, w, start = shape(BASES["bernstein"]), weights(BASES["bernstein"]), 0.4
+    table = filter_table(s, w, start=start)
+    coef = table.coefficients(w, torch.float64)
+    d = torch.tensor([start, 0.5, 0.74, 1.1, 3.0, 4.4, math.nextafter(RC, 0.0), RC], dtype=torch.float64)
+    # one pair per distance, h = 1: the convolution is the filter
+    n = len(d)
+    i = torch.arange(2 * n)
+    graph = (torch.arange(2 * n + 1), i, i ^ 1, i ^ 1)
+    ones = torch.ones(2 * n, 24, dtype=torch.float64)
+    y = ops.cfconv_table(ones, d.repeat_interleave(2), coef, *graph, table.start, table.spacing)
+    exact = ops.filter_nodes(w, d, s)[0]
+    assert (y[::2] - exact).abs().max() < 1e-7 * exact.abs().max()
+    assert exact[-1].abs().max() == 0 and exact[-2].abs().max() > 0.01  # "none" ends with a step, and so does the table
+
+
+def test_table_refuses_a_start_beyond_the_cutoff():
+    with pytest.raises(ValueError, match="start must lie in"):
+        FilterTable(shape(BASES["bessel"]), 10, start=5.0)
