@@ -7,6 +7,7 @@ from pyff.ops.cfconv import FilterShape, cfconv, cfconv_table, filter_nodes
 from pyff.ops.edge_geometry import edge_geometry, strained
 from pyff.ops.equivariant_attention import AttentionShape, equivariant_attention
 from pyff.ops.neighbor_list import NeighborList, neighbor_list
+<<<<<<< HEAD
 from pyff.ops.radial import (
     BernsteinBasis,
     BesselBasis,
@@ -17,6 +18,10 @@ from pyff.ops.radial import (
     cutoff_function,
     radial_basis,
 )
+=======
+from pyff.ops.pair_energy import coulomb_energy, dispersion_energy, zbl_energy
+from pyff.ops.radial import Cutoff, GaussianBasis, cutoff_function, gaussian_basis
+>>>>>>> dev-pair
 from pyff.ops.verlet_list import VerletList, within_cutoff
 
 __all__ = [
@@ -33,7 +38,9 @@ __all__ = [
     "bias_activation",
     "cfconv",
     "cfconv_table",
+    "coulomb_energy",
     "cutoff_function",
+    "dispersion_energy",
     "edge_geometry",
     "equivariant_attention",
     "filter_nodes",
@@ -41,4 +48,5 @@ __all__ = [
     "radial_basis",
     "strained",
     "within_cutoff",
+    "zbl_energy",
 ]
