@@ -12,13 +12,14 @@ import numpy as np
 
 from pyff._atomic import atomic_write
 from pyff.cli import INTERRUPTED
+from pyff.cli.architectures import ARCHITECTURES, architecture_of
 from pyff.cli.console import Console
 from pyff.cli.run_config import DataConfig, RunConfig
 from pyff.data import Dataset, ReferenceEnergies, Split, read, reference_energies, split
 from pyff.errors import PyffError
+from pyff.models.base import EnergyModel
 from pyff.models.file import save
-from pyff.models.schnet import PRESETS, SchNet
-from pyff.train import Metrics, Report, Trainer, predict, save_figure, training_panels
+from pyff.train import Metrics, Report, TrainConfig, Trainer, predict, save_figure, training_panels
 from pyff.train.metrics import Predictions
 
 __all__ = ["Fitted", "fit_config", "fit_model", "read_data", "run_fit"]
@@ -28,7 +29,7 @@ __all__ = ["Fitted", "fit_config", "fit_model", "read_data", "run_fit"]
 class Fitted:
     """What a run made. test is None where no frames were left for it."""
 
-    model: SchNet
+    model: EnergyModel
     report: Report
     data: Dataset
     parts: tuple[Dataset, Dataset, Dataset]
@@ -37,23 +38,47 @@ class Fitted:
     folder: Path
 
 
-def fit_config(data: dict, split: dict, model: tuple[str, dict], training: dict) -> RunConfig:
-    """RunConfig from command-line options; what is None keeps its default."""
-    name, hyperparameters = model
-    if name != "schnet" and name not in PRESETS:
-        raise PyffError(f"--model must be schnet, {', '.join(PRESETS)}; received {name!r}")
+def fit_config(data: dict, split: dict, model: tuple[str, dict], training: dict, settings=()) -> RunConfig:
+    """RunConfig from command-line options; what is None keeps its default.
+
+    model: name (an architecture or a preset) and the options of ARCHITECTURES. settings: texts such as
+    "model.n_rbf=32" or "training.ema_decay=0.99", for everything that has no option.
+    """
+    architecture, preset = architecture_of(model[0])
     given = lambda options: {k: v for k, v in options.items() if v is not None}  # noqa: E731
-    training = given(training)
-    if "max_time" in training:
-        # a budget in minutes is spent best if the learning rate has fallen when it ends
-        training = {"schedule": "cosine", "max_epochs": None, "patience": None, **training}
+    hyperparameters = ARCHITECTURES[architecture].hyperparameters(model[1])
+    extra = parse_settings(settings)
     values = {
         "data": {**data, "files": [str(Path(f).absolute()) for f in data["files"]]},
         "split": {**given(split), **({"file": str(Path(split["file"]).absolute())} if split.get("file") else {})},
-        "model": {"preset": None if name == "schnet" else name, "hyperparameters": given(hyperparameters)},
-        "training": training,
-    }
+        "model": {
+            "architecture": architecture, "preset": preset, "hyperparameters": {**hyperparameters, **extra["model"]}
+        },
+        "training": {**_finite(given(training)), **extra["training"]},
+    }  # fmt: skip
     return RunConfig.build(values, "the command line")
+
+
+def _finite(training: dict) -> dict:
+    """Training options that end: a limit in minutes alone lifts the one in epochs."""
+    return {"max_epochs": None, **training} if "max_time" in training else training
+
+
+def parse_settings(texts) -> dict[str, dict[str, Any]]:
+    """{"model": {...}, "training": {...}} of texts such as "training.ema_decay=0.99"; values are read as YAML."""
+    import yaml
+
+    found: dict[str, dict[str, Any]] = {"model": {}, "training": {}}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        section, _, key = name.strip().partition(".")
+        if not equals or section not in found or not key:
+            raise PyffError(f"--set must read model.NAME=VALUE or training.NAME=VALUE; received {text!r}")
+        try:
+            found[section][key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise PyffError(f"the value of --set {text!r} is not valid YAML") from None
+    return found
 
 
 def read_data(config: DataConfig) -> Dataset:
@@ -109,11 +134,13 @@ def fit_model(
     references = reference_energies(train)
     console.say(f"{references.text}\nsplit     {len(train)} training, {len(valid)} validation, {len(test)} test frames")
     console.heading("Training")
-    model = _network(config, train, references)
-    settings = _settings(config, train)
+    settings = training_settings(config.model.architecture, config.training, train)
+    model = _network(config, train, references, settings)
+    resolved = config.model_copy(update={"training": settings})
     trainer = Trainer(model, settings, folder, quiet=console.quiet)
-    config.to_yaml(folder / "config.yaml")
-    report = trainer.fit(train, valid, resume=resume, overwrite=overwrite)
+    report = trainer.fit(
+        train, valid, resume=resume, overwrite=overwrite, on_start=lambda: resolved.to_yaml(folder / "config.yaml")
+    )
     console.say(report.text())
     predictions = predict(model, test, settings.valid_batch_size) if len(test) else None
     metrics = Metrics.of(predictions, data.units) if predictions else None
@@ -160,27 +187,42 @@ def _require_known_elements(train: Dataset, *others: Dataset) -> None:
         )
 
 
-def _network(config: RunConfig, train: Dataset, references: ReferenceEnergies) -> SchNet:
-    """An untrained network whose output starts at the mean energy per atom and has the size of the forces."""
+def _network(config: RunConfig, train: Dataset, references: ReferenceEnergies, settings: TrainConfig) -> EnergyModel:
+    """An untrained network whose output starts at the mean and has the size of what it learns."""
     import torch
 
-    forces = [s.labels["forces"] for s in train if "forces" in s.labels]
-    scale = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else references.residual_rms
-    network = config.model.network(output_scale=scale or 1.0, output_shift=references.residual_mean)
+    scale, shift = _output_range(train, references, settings)
+    table = config.model.table
+    gives = {k: v for label, more in table.gives.items() if settings.weight(label) for k, v in more.items()}
+    network = config.model.network(output_scale=scale, output_shift=shift, **gives)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.training.seed)
-        return SchNet(network, references.values, references.values)
+        torch.default_generator.manual_seed(settings.seed)
+        return table.model(network, references.values, references.values)
 
 
-def _settings(config: RunConfig, train: Dataset):
-    """Training settings; labels that the training frames do not have, or have unasked for, set their weights."""
+def _output_range(train: Dataset, references: ReferenceEnergies, settings: TrainConfig) -> tuple[float, float]:
+    """(scale, shift): rms of the forces and mean energy per atom; spread and mean of the target where it is learned."""
+    labels = lambda name: [np.ravel(s.labels[name]) for s in train if name in s.labels]  # noqa: E731
+    if settings.target_weight and labels("target"):
+        values = np.concatenate(labels("target"))
+        return float(values.std()) or 1.0, float(values.mean())
+    forces = labels("forces")
+    scale = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else references.residual_rms
+    return scale or 1.0, references.residual_mean
+
+
+def training_settings(name: str, training: TrainConfig, train: Dataset) -> TrainConfig:
+    """Settings of a run: what it says, else the recipe `name`; labels the training frames lack weigh nothing."""
+    said = {key: getattr(training, key) for key in training.model_fields_set}
+    n_atoms = float(np.mean([len(s) for s in train]))
+    recipe = TrainConfig.recipe(name, n_train=len(train), n_atoms=n_atoms, **said)
     changes: dict[str, Any] = {}
-    said = config.training.model_fields_set
-    if "stress_weight" not in said and train.count("stress"):
-        changes["stress_weight"] = config.training.energy_weight
-    if "forces_weight" not in said and not train.count("forces"):
-        changes["forces_weight"] = 0.0
-    return config.training.model_copy(update=changes)
+    if train.count("stress"):
+        changes["stress_weight"] = recipe.energy_weight
+    if train.count("target"):  # only read where the user named it
+        changes |= {"target_weight": 1.0, "energy_weight": 0.0, "forces_weight": 0.0, "stress_weight": 0.0}
+    changes |= {f"{label}_weight": 0.0 for label in ("energy", "forces") if not train.count(label)}
+    return TrainConfig.from_dict({**recipe.model_dump(), **changes, **said})
 
 
 def _model_info(config, data: Dataset, train: Dataset, valid: Dataset, report: Report, test) -> dict[str, Any]:

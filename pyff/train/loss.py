@@ -72,7 +72,7 @@ class Loss:
 def output_zero(output: Output) -> Tensor:
     """A zero that is connected to the parameters, for a batch without any usable label."""
     values = (getattr(output, f.name) for f in fields(output))
-    return next(x for x in values if x is not None and x.requires_grad).sum() * 0.0
+    return next(x for x in values if isinstance(x, Tensor) and x.requires_grad).sum() * 0.0
 
 
 def _mean_square(name: str, predicted: Tensor, labels: Labels) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,7 +43,15 @@ class Trainer:
         self.run_dir = run_dir
         self.quiet = quiet
 
-    def fit(self, train: Dataset, valid: Dataset, *, resume: bool = False, overwrite: bool = False) -> Report:
+    def fit(
+        self,
+        train: Dataset,
+        valid: Dataset,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        on_start: Callable[[], None] | None = None,
+    ) -> Report:
         """Train until an end condition of the config. Afterwards the model carries the averaged weights of the best
         validation, is on config.device in config.dtype, and in eval mode.
 
@@ -53,6 +61,7 @@ class Trainer:
                 follows epochs, not time). The data and the settings must be the same, except for max_epochs,
                 max_time, patience, stop_lr, checkpoint_interval, device and valid_batch_size.
             overwrite: start anew although run_dir holds a run, which is deleted.
+            on_start: called when everything was checked, just before the first step.
 
         Raises:
             PyffError: labels that the loss needs are in no frame; run_dir holds a run and neither flag is set.
@@ -71,6 +80,8 @@ class Trainer:
             if resume:
                 loop.restore()
             self.config.to_yaml(folder / "train.yaml")
+            if on_start is not None:
+                on_start()
             with progress:
                 progress.say(self._opening(train, valid, loop))
                 stopped = loop.run()
