@@ -15,7 +15,8 @@ from pyff.cli import INTERRUPTED
 from pyff.cli.architectures import ARCHITECTURES, architecture_of
 from pyff.cli.console import Console
 from pyff.cli.run_config import DataConfig, RunConfig
-from pyff.data import Dataset, ReferenceEnergies, Split, read, reference_energies, split
+from pyff.cli.run_folder import choose_split, errors_info, require_known_elements, run_info
+from pyff.data import Dataset, ReferenceEnergies, read, reference_energies
 from pyff.errors import PyffError
 from pyff.models.base import EnergyModel
 from pyff.models.file import save
@@ -129,62 +130,31 @@ def fit_model(
     data = read_data(config.data)
     console.say(data.describe())
     folder.mkdir(parents=True, exist_ok=True)
-    parts = _parts(config, data, folder, resume, overwrite)
-    train, valid, test = parts
+    again = f"`pyff train {folder / 'config.yaml'} --resume`"
+    chosen = choose_split(config.split, data, folder, resume=resume, overwrite=overwrite, again=again)
+    train, valid, test = parts = chosen.apply(data)
+    require_known_elements(train, valid, test)
     references = reference_energies(train)
     console.say(f"{references.text}\nsplit     {len(train)} training, {len(valid)} validation, {len(test)} test frames")
     console.heading("Training")
-    settings = training_settings(config.model.architecture, config.training, train)
+    said = {key: getattr(config.training, key) for key in config.training.model_fields_set}
+    settings = TrainConfig.for_data(config.model.architecture, train, **said)
     model = _network(config, train, references, settings)
-    resolved = config.model_copy(update={"training": settings})
+
+    def write_settings() -> None:
+        config.model_copy(update={"training": settings}).to_yaml(folder / "config.yaml")
+        chosen.save(folder / "split.npz")
+
     trainer = Trainer(model, settings, folder, quiet=console.quiet)
-    report = trainer.fit(
-        train, valid, resume=resume, overwrite=overwrite, on_start=lambda: resolved.to_yaml(folder / "config.yaml")
-    )
+    report = trainer.fit(train, valid, resume=resume, overwrite=overwrite, on_start=write_settings)
     console.say(report.text())
     predictions = predict(model, test, settings.valid_batch_size) if len(test) else None
     metrics = Metrics.of(predictions, data.units) if predictions else None
-    model.info = _model_info(config, data, train, valid, report, metrics)
+    model.info = {**run_info(config.data, data, train, valid, report), "errors_eV_A": errors_info(report, metrics)}
     save(model, folder / "model.safetensors")
     fitted = Fitted(model, report, data, parts, predictions, metrics, folder)
-    _write_report(fitted)
+    write_report(fitted)
     return fitted
-
-
-def _parts(config: RunConfig, data: Dataset, folder: Path, resume: bool, overwrite: bool):
-    """Training, validation and test frames; saved, and read back where a run is resumed."""
-    path, s = folder / "split.npz", config.split
-    if resume and path.is_file():
-        return Split.load(path, data).apply(data)
-    if (folder / "last.safetensors").exists() and not overwrite:
-        raise PyffError(
-            f"{folder} holds a run already: add --overwrite to replace it, choose another --out, or continue it with "
-            f"`pyff train {folder / 'config.yaml'} --resume`"
-        )
-    if s.file:
-        chosen = Split.load(s.file, data)
-    else:
-        chosen = split(data, s.train, s.valid, s.test, seed=s.seed, order=s.order)
-    parts = chosen.apply(data)
-    _require_known_elements(*parts)
-    chosen.save(path)
-    return parts
-
-
-def _require_known_elements(train: Dataset, *others: Dataset) -> None:
-    """Raise PyffError if a validation or test frame has an element that no training frame has."""
-    from ase.data import chemical_symbols
-
-    known = {z for s in train for z in s.Z.tolist()}
-    strange = [(name, set(s.Z.tolist()) - known) for data in others for s, name in zip(data, data.names)]
-    strange = [(name, unseen) for name, unseen in strange if unseen]
-    if strange:
-        symbols = ", ".join(chemical_symbols[z] for z in sorted(set.union(*(unseen for _, unseen in strange))))
-        names = ", ".join(name for name, _ in strange[:5]) + (", ..." if len(strange) > 5 else "")
-        raise PyffError(
-            f"validation and test frames must have elements of the training frames only; {len(strange)} have {symbols}:"
-            f" {names}. Train on such frames too (another --seed, --order or --split), or leave them out"
-        )
 
 
 def _network(config: RunConfig, train: Dataset, references: ReferenceEnergies, settings: TrainConfig) -> EnergyModel:
@@ -211,48 +181,7 @@ def _output_range(train: Dataset, references: ReferenceEnergies, settings: Train
     return scale or 1.0, references.residual_mean
 
 
-def training_settings(name: str, training: TrainConfig, train: Dataset) -> TrainConfig:
-    """Settings of a run: what it says, else the recipe `name`; labels the training frames lack weigh nothing."""
-    said = {key: getattr(training, key) for key in training.model_fields_set}
-    n_atoms = float(np.mean([len(s) for s in train]))
-    recipe = TrainConfig.recipe(name, n_train=len(train), n_atoms=n_atoms, **said)
-    changes: dict[str, Any] = {}
-    if train.count("stress"):
-        changes["stress_weight"] = recipe.energy_weight
-    if train.count("target"):  # only read where the user named it
-        changes |= {"target_weight": 1.0, "energy_weight": 0.0, "forces_weight": 0.0, "stress_weight": 0.0}
-    changes |= {f"{label}_weight": 0.0 for label in ("energy", "forces") if not train.count(label)}
-    return TrainConfig.from_dict({**recipe.model_dump(), **changes, **said})
-
-
-def _model_info(config, data: Dataset, train: Dataset, valid: Dataset, report: Report, test) -> dict[str, Any]:
-    return {
-        "data": {
-            "files": [Path(f).name for f in config.data.files],
-            "fingerprint": data.fingerprint(),
-            "units": {"energy": data.units.energy, "length": data.units.length},
-            "n_train": len(train),
-            "n_valid": len(valid),
-        },
-        "training": {"epochs": report.epochs, "steps": report.steps, "seconds": round(report.seconds, 1)},
-        "ranges": _ranges(train),
-        "errors_eV_A": {"valid": report.valid.as_dict(), "test": test.as_dict() if test else None},
-    }
-
-
-def _ranges(train: Dataset) -> dict[str, Any]:
-    """What the model has seen: sizes of structures, energies per atom, largest force."""
-    per_atom = [float(s.labels["energy"]) / len(s) for s in train if "energy" in s.labels]
-    forces = [float(np.abs(s.labels["forces"]).max()) for s in train if "forces" in s.labels]
-    return {
-        "n_atoms": [min(len(s) for s in train), max(len(s) for s in train)],
-        "energy_per_atom": [min(per_atom), max(per_atom)] if per_atom else None,
-        "largest_force": max(forces) if forces else None,
-        "periodic": any(bool(s.pbc.any()) for s in train),
-    }
-
-
-def _write_report(fitted: Fitted) -> None:
+def write_report(fitted: Fitted) -> None:
     results: Mapping[str, Any] = fitted.model.info
     atomic_write(fitted.folder / "results.json", json.dumps(results, indent=2) + "\n")
     if fitted.predictions is not None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pyff._atomic import atomic_write
 from pyff.batch import LABELS
+from pyff.data.dataset import Dataset
 from pyff.errors import PyffError
 from pyff.train.recipe import recipe
 
@@ -94,6 +95,23 @@ class TrainConfig(BaseModel):
             TrainConfig.recipe("so3krates", n_train=950, n_atoms=21, max_time=60)
         """
         return cls.from_dict(recipe(name, n_train, n_atoms, changes))
+
+    @classmethod
+    def for_data(cls, name: str, train: Dataset, **changes) -> TrainConfig:
+        """`recipe` for these training frames. Labels they do not have weigh nothing; stress weighs like energy where
+        there is any; a target, which is read only where the user names it, is learned alone. `changes` win.
+
+            TrainConfig.for_data("so3krates", train, max_time=60)
+        """
+        n_atoms = sum(map(len, train)) / max(1, len(train))
+        found = recipe(name, len(train), n_atoms, changes)
+        labels: dict[str, float] = {}
+        if train.count("stress"):
+            labels["stress_weight"] = found.get("energy_weight", cls.model_fields["energy_weight"].default)
+        if train.count("target"):
+            labels |= {"target_weight": 1.0, "energy_weight": 0.0, "forces_weight": 0.0, "stress_weight": 0.0}
+        labels |= {f"{label}_weight": 0.0 for label in ("energy", "forces") if not train.count(label)}
+        return cls.from_dict({**found, **labels, **changes})
 
     @classmethod
     def from_dict(cls, values: dict) -> TrainConfig:
