@@ -19,6 +19,7 @@ _HOME = {  # public name -> module that defines it
     "GraphBatch": "pyff.batch",
     "Output": "pyff.batch",
     "Needs": "pyff.batch",
+    "finetune": "pyff.train.finetune",
     "load": "pyff.models.file",
     "save": "pyff.models.file",
     "neighbor_list": "pyff.neighbors",
@@ -28,7 +29,7 @@ _SUBMODULES = (
     "units",
 )  # fmt: skip
 
-__all__ = ["Calculator", "GraphBatch", "Needs", "Output", "System", "load", "neighbor_list", "save"]
+__all__ = ["Calculator", "GraphBatch", "Needs", "Output", "System", "finetune", "load", "neighbor_list", "save"]
 
 if find_spec("pyff._core") is None:
     _message = (

@@ -172,8 +172,8 @@ class Output:
     """What a model predicts; None where it was not asked for or is not offered.
 
     energy [B] eV (float64); forces [N,3] eV/A; stress [B,3,3] eV/A^3, (1/V) dE/dstrain, NaN where the cell has no
-    volume or the structure is open; atom_energy [N] eV; charges [N] e; dipole [B,3] e A; hirshfeld [N] ratios; target [B], an intensive or
-    extensive property other than the energy.
+    volume or the structure is open; atom_energy [N] eV; charges [N] e; dipole [B,3] e A; hirshfeld [N]
+    ratios of volumes; target [B], an intensive or extensive property other than the energy.
     """
 
     energy: Tensor | None = None

@@ -35,6 +35,16 @@ ForcesKey = Annotated[str | None, typer.Option(help="Name of the forces in the f
 StressKey = Annotated[str | None, typer.Option(help="Name of the stresses in the file.", rich_help_panel="Data")]
 ChargeKey = Annotated[str | None, typer.Option(help="Name of the total charges.", rich_help_panel="Data")]
 SpinKey = Annotated[str | None, typer.Option(help="Name of the unpaired electrons.", rich_help_panel="Data")]
+DipoleKey = Annotated[str | None, typer.Option(help="Name of the dipole moments.", rich_help_panel="Data")]
+ChargesKey = Annotated[str | None, typer.Option(help="Name of the atomic charges.", rich_help_panel="Data")]
+HirshfeldKey = Annotated[str | None, typer.Option(help="Name of the Hirshfeld ratios.", rich_help_panel="Data")]
+TargetKey = Annotated[
+    str | None, typer.Option(help="Learn this number per structure instead of energies.", rich_help_panel="Data")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="model.NAME=VALUE or training.NAME=VALUE: any setting that config.yaml has."),
+]
 Bad = Annotated[
     str, typer.Option(help="error or skip frames with NaN, overlapping atoms or huge forces.", rich_help_panel="Data")
 ]
@@ -111,6 +121,8 @@ def demo(
         pyff fit data.xyz
         # MD17 style: numbers of frames, units stated, half an hour
         pyff fit ethanol.npz --units kcal/mol,Angstrom --train 950 --valid 50 --time 30
+        # the equivariant model, and a setting that has no option
+        pyff fit data.xyz --model so3krates --time 60 --set training.ema_decay=0.999
         # one trajectory: test on its end
         pyff fit water.extxyz --order time --valid 0.1 --test 0.2
         # stopped? go on
@@ -125,7 +137,9 @@ def fit(
     units: Units = None,
     time: Annotated[float | None, typer.Option(help="Minutes of training.", min=0.001)] = None,
     epochs: Annotated[int | None, typer.Option(help="Largest number of epochs.", min=1)] = None,
-    model: Annotated[str, typer.Option(help="schnet, or a preset: schnetpack1, schnetpack2, schnet2017.")] = "schnet",
+    model: Annotated[
+        str, typer.Option(help="schnet, so3krates, or a preset: schnetpack1, schnetpack2, schnet2017, so3lr, ...")
+    ] = "schnet",
     train: Annotated[str | None, typer.Option(help="Training frames: a number or a fraction.")] = None,
     valid: Annotated[str, typer.Option(help="Validation frames: a number or a fraction.")] = "0.1",
     test: Annotated[str | None, typer.Option(help="Test frames: a number or a fraction; else the rest.")] = None,
@@ -134,17 +148,27 @@ def fit(
     seed: Annotated[int, typer.Option(help="Of the split and of the training.", min=0)] = 0,
     cutoff: Annotated[float | None, typer.Option(help="Cutoff radius in A.", rich_help_panel="Model")] = None,
     features: Annotated[int | None, typer.Option(help="Width of the network.", rich_help_panel="Model")] = None,
-    interactions: Annotated[int | None, typer.Option(help="Number of layers.", rich_help_panel="Model")] = None,
+    layers: Annotated[
+        int | None, typer.Option("--layers", "--interactions", help="Number of layers.", rich_help_panel="Model")
+    ] = None,
+    set_: Settings = None,
     batch_size: Annotated[int | None, typer.Option(help="Frames per step.", rich_help_panel="Training")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.", rich_help_panel="Training")] = None,
     energy_weight: Annotated[float | None, typer.Option(help="In the loss.", rich_help_panel="Training")] = None,
     forces_weight: Annotated[float | None, typer.Option(help="In the loss.", rich_help_panel="Training")] = None,
     stress_weight: Annotated[float | None, typer.Option(help="In the loss.", rich_help_panel="Training")] = None,
+    dipole_weight: Annotated[float | None, typer.Option(help="In the loss.", rich_help_panel="Training")] = None,
+    charges_weight: Annotated[float | None, typer.Option(help="In the loss.", rich_help_panel="Training")] = None,
+    hirshfeld_weight: Annotated[float | None, typer.Option(help="In the loss.", rich_help_panel="Training")] = None,
     energy_key: EnergyKey = None,
     forces_key: ForcesKey = None,
     stress_key: StressKey = None,
     charge_key: ChargeKey = None,
     spin_key: SpinKey = None,
+    dipole_key: DipoleKey = None,
+    charges_key: ChargesKey = None,
+    hirshfeld_key: HirshfeldKey = None,
+    target_key: TargetKey = None,
     bad: Bad = "error",
     device: Device = "cpu",
     dtype: Annotated[Precision, typer.Option(help="Precision.", rich_help_panel="Machine")] = Precision.float32,
@@ -162,12 +186,15 @@ def fit(
 
     config = fit_config(
         data={"files": data, "units": units, "energy_key": energy_key, "forces_key": forces_key,
-              "stress_key": stress_key, "charge_key": charge_key, "spin_key": spin_key, "bad": bad},
+              "stress_key": stress_key, "charge_key": charge_key, "spin_key": spin_key, "dipole_key": dipole_key,
+              "charges_key": charges_key, "hirshfeld_key": hirshfeld_key, "target_key": target_key, "bad": bad},
         split={"train": train, "valid": valid, "test": test, "order": order, "seed": seed, "file": split},
-        model=(model, {"cutoff": cutoff, "n_features": features, "n_interactions": interactions}),
+        model=(model, {"cutoff": cutoff, "features": features, "layers": layers}),
         training={"max_time": time, "max_epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed,
                   "energy_weight": energy_weight, "forces_weight": forces_weight, "stress_weight": stress_weight,
-                  "device": device, "dtype": dtype.value},
+                  "dipole_weight": dipole_weight, "charges_weight": charges_weight,
+                  "hirshfeld_weight": hirshfeld_weight, "device": device, "dtype": dtype.value},
+        settings=set_ or (),
     )  # fmt: skip
     folder = out or Path(f"{data[0].name.split('.')[0]}-fit")
     return run_fit(Console(quiet, json), config, folder, overwrite=overwrite)
@@ -214,6 +241,10 @@ def test(
     stress_key: StressKey = None,
     charge_key: ChargeKey = None,
     spin_key: SpinKey = None,
+    dipole_key: DipoleKey = None,
+    charges_key: ChargesKey = None,
+    hirshfeld_key: HirshfeldKey = None,
+    target_key: TargetKey = None,
     bad: Bad = "error",
     device: Device = "cpu",
     dtype: Dtype = None,
@@ -225,7 +256,9 @@ def test(
     from pyff.cli.test import run_test
 
     source = {"files": data, "units": units, "energy_key": energy_key, "forces_key": forces_key,
-              "stress_key": stress_key, "charge_key": charge_key, "spin_key": spin_key, "bad": bad}  # fmt: skip
+              "stress_key": stress_key, "charge_key": charge_key, "spin_key": spin_key, "dipole_key": dipole_key,
+              "charges_key": charges_key, "hirshfeld_key": hirshfeld_key, "target_key": target_key,
+              "bad": bad}  # fmt: skip
     return run_test(
         Console(quiet, json), model, source, split=split, picture=picture, device=device, dtype=dtype and dtype.value
     )

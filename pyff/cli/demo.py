@@ -81,7 +81,7 @@ def _config(minutes: float, epochs: int | None):
     return fit_config(
         data={"files": [DATA]},
         split={"valid": "0.1", "test": "0.15"},
-        model=("schnet", {"n_features": 64}),
+        model=("schnet", {"features": 64}),
         training={**length, "batch_size": 10, "lr": 5e-3},
     )
 

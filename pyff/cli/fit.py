@@ -12,13 +12,15 @@ import numpy as np
 
 from pyff._atomic import atomic_write
 from pyff.cli import INTERRUPTED
+from pyff.cli.architectures import ARCHITECTURES, architecture_of
 from pyff.cli.console import Console
 from pyff.cli.run_config import DataConfig, RunConfig
-from pyff.data import Dataset, ReferenceEnergies, Split, read, reference_energies, split
+from pyff.cli.run_folder import choose_split, errors_info, require_known_elements, run_info
+from pyff.data import Dataset, ReferenceEnergies, read, reference_energies
 from pyff.errors import PyffError
+from pyff.models.base import EnergyModel
 from pyff.models.file import save
-from pyff.models.schnet import PRESETS, SchNet
-from pyff.train import Metrics, Report, Trainer, predict, save_figure, training_panels
+from pyff.train import Metrics, Report, TrainConfig, Trainer, predict, save_figure, training_panels
 from pyff.train.metrics import Predictions
 
 __all__ = ["Fitted", "fit_config", "fit_model", "read_data", "run_fit"]
@@ -28,7 +30,7 @@ __all__ = ["Fitted", "fit_config", "fit_model", "read_data", "run_fit"]
 class Fitted:
     """What a run made. test is None where no frames were left for it."""
 
-    model: SchNet
+    model: EnergyModel
     report: Report
     data: Dataset
     parts: tuple[Dataset, Dataset, Dataset]
@@ -37,23 +39,47 @@ class Fitted:
     folder: Path
 
 
-def fit_config(data: dict, split: dict, model: tuple[str, dict], training: dict) -> RunConfig:
-    """RunConfig from command-line options; what is None keeps its default."""
-    name, hyperparameters = model
-    if name != "schnet" and name not in PRESETS:
-        raise PyffError(f"--model must be schnet, {', '.join(PRESETS)}; received {name!r}")
+def fit_config(data: dict, split: dict, model: tuple[str, dict], training: dict, settings=()) -> RunConfig:
+    """RunConfig from command-line options; what is None keeps its default.
+
+    model: name (an architecture or a preset) and the options of ARCHITECTURES. settings: texts such as
+    "model.n_rbf=32" or "training.ema_decay=0.99", for everything that has no option.
+    """
+    architecture, preset = architecture_of(model[0])
     given = lambda options: {k: v for k, v in options.items() if v is not None}  # noqa: E731
-    training = given(training)
-    if "max_time" in training:
-        # a budget in minutes is spent best if the learning rate has fallen when it ends
-        training = {"schedule": "cosine", "max_epochs": None, "patience": None, **training}
+    hyperparameters = ARCHITECTURES[architecture].hyperparameters(model[1])
+    extra = parse_settings(settings)
     values = {
         "data": {**data, "files": [str(Path(f).absolute()) for f in data["files"]]},
         "split": {**given(split), **({"file": str(Path(split["file"]).absolute())} if split.get("file") else {})},
-        "model": {"preset": None if name == "schnet" else name, "hyperparameters": given(hyperparameters)},
-        "training": training,
-    }
+        "model": {
+            "architecture": architecture, "preset": preset, "hyperparameters": {**hyperparameters, **extra["model"]}
+        },
+        "training": {**_finite(given(training)), **extra["training"]},
+    }  # fmt: skip
     return RunConfig.build(values, "the command line")
+
+
+def _finite(training: dict) -> dict:
+    """Training options that end: a limit in minutes alone lifts the one in epochs."""
+    return {"max_epochs": None, **training} if "max_time" in training else training
+
+
+def parse_settings(texts) -> dict[str, dict[str, Any]]:
+    """{"model": {...}, "training": {...}} of texts such as "training.ema_decay=0.99"; values are read as YAML."""
+    import yaml
+
+    found: dict[str, dict[str, Any]] = {"model": {}, "training": {}}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        section, _, key = name.strip().partition(".")
+        if not equals or section not in found or not key:
+            raise PyffError(f"--set must read model.NAME=VALUE or training.NAME=VALUE; received {text!r}")
+        try:
+            found[section][key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise PyffError(f"the value of --set {text!r} is not valid YAML") from None
+    return found
 
 
 def read_data(config: DataConfig) -> Dataset:
@@ -104,113 +130,58 @@ def fit_model(
     data = read_data(config.data)
     console.say(data.describe())
     folder.mkdir(parents=True, exist_ok=True)
-    parts = _parts(config, data, folder, resume, overwrite)
-    train, valid, test = parts
+    again = f"`pyff train {folder / 'config.yaml'} --resume`"
+    chosen = choose_split(config.split, data, folder, resume=resume, overwrite=overwrite, again=again)
+    train, valid, test = parts = chosen.apply(data)
+    require_known_elements(train, valid, test)
     references = reference_energies(train)
     console.say(f"{references.text}\nsplit     {len(train)} training, {len(valid)} validation, {len(test)} test frames")
     console.heading("Training")
-    model = _network(config, train, references)
-    settings = _settings(config, train)
+    said = {key: getattr(config.training, key) for key in config.training.model_fields_set}
+    settings = TrainConfig.for_data(config.model.architecture, train, **said)
+    model = _network(config, train, references, settings)
+
+    def write_settings() -> None:
+        config.model_copy(update={"training": settings}).to_yaml(folder / "config.yaml")
+        chosen.save(folder / "split.npz")
+
     trainer = Trainer(model, settings, folder, quiet=console.quiet)
-    config.to_yaml(folder / "config.yaml")
-    report = trainer.fit(train, valid, resume=resume, overwrite=overwrite)
+    report = trainer.fit(train, valid, resume=resume, overwrite=overwrite, on_start=write_settings)
     console.say(report.text())
     predictions = predict(model, test, settings.valid_batch_size) if len(test) else None
     metrics = Metrics.of(predictions, data.units) if predictions else None
-    model.info = _model_info(config, data, train, valid, report, metrics)
+    model.info = {**run_info(config.data, data, train, valid, report), "errors_eV_A": errors_info(report, metrics)}
     save(model, folder / "model.safetensors")
     fitted = Fitted(model, report, data, parts, predictions, metrics, folder)
-    _write_report(fitted)
+    write_report(fitted)
     return fitted
 
 
-def _parts(config: RunConfig, data: Dataset, folder: Path, resume: bool, overwrite: bool):
-    """Training, validation and test frames; saved, and read back where a run is resumed."""
-    path, s = folder / "split.npz", config.split
-    if resume and path.is_file():
-        return Split.load(path, data).apply(data)
-    if (folder / "last.safetensors").exists() and not overwrite:
-        raise PyffError(
-            f"{folder} holds a run already: add --overwrite to replace it, choose another --out, or continue it with "
-            f"`pyff train {folder / 'config.yaml'} --resume`"
-        )
-    if s.file:
-        chosen = Split.load(s.file, data)
-    else:
-        chosen = split(data, s.train, s.valid, s.test, seed=s.seed, order=s.order)
-    parts = chosen.apply(data)
-    _require_known_elements(*parts)
-    chosen.save(path)
-    return parts
-
-
-def _require_known_elements(train: Dataset, *others: Dataset) -> None:
-    """Raise PyffError if a validation or test frame has an element that no training frame has."""
-    from ase.data import chemical_symbols
-
-    known = {z for s in train for z in s.Z.tolist()}
-    strange = [(name, set(s.Z.tolist()) - known) for data in others for s, name in zip(data, data.names)]
-    strange = [(name, unseen) for name, unseen in strange if unseen]
-    if strange:
-        symbols = ", ".join(chemical_symbols[z] for z in sorted(set.union(*(unseen for _, unseen in strange))))
-        names = ", ".join(name for name, _ in strange[:5]) + (", ..." if len(strange) > 5 else "")
-        raise PyffError(
-            f"validation and test frames must have elements of the training frames only; {len(strange)} have {symbols}:"
-            f" {names}. Train on such frames too (another --seed, --order or --split), or leave them out"
-        )
-
-
-def _network(config: RunConfig, train: Dataset, references: ReferenceEnergies) -> SchNet:
-    """An untrained network whose output starts at the mean energy per atom and has the size of the forces."""
+def _network(config: RunConfig, train: Dataset, references: ReferenceEnergies, settings: TrainConfig) -> EnergyModel:
+    """An untrained network whose output starts at the mean and has the size of what it learns."""
     import torch
 
-    forces = [s.labels["forces"] for s in train if "forces" in s.labels]
-    scale = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else references.residual_rms
-    network = config.model.network(output_scale=scale or 1.0, output_shift=references.residual_mean)
+    scale, shift = _output_range(train, references, settings)
+    table = config.model.table
+    gives = {k: v for label, more in table.gives.items() if settings.weight(label) for k, v in more.items()}
+    network = config.model.network(output_scale=scale, output_shift=shift, **gives)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.training.seed)
-        return SchNet(network, references.values, references.values)
+        torch.default_generator.manual_seed(settings.seed)
+        return table.model(network, references.values, references.values)
 
 
-def _settings(config: RunConfig, train: Dataset):
-    """Training settings; labels that the training frames do not have, or have unasked for, set their weights."""
-    changes: dict[str, Any] = {}
-    said = config.training.model_fields_set
-    if "stress_weight" not in said and train.count("stress"):
-        changes["stress_weight"] = config.training.energy_weight
-    if "forces_weight" not in said and not train.count("forces"):
-        changes["forces_weight"] = 0.0
-    return config.training.model_copy(update=changes)
+def _output_range(train: Dataset, references: ReferenceEnergies, settings: TrainConfig) -> tuple[float, float]:
+    """(scale, shift): rms of the forces and mean energy per atom; spread and mean of the target where it is learned."""
+    labels = lambda name: [np.ravel(s.labels[name]) for s in train if name in s.labels]  # noqa: E731
+    if settings.target_weight and labels("target"):
+        values = np.concatenate(labels("target"))
+        return float(values.std()) or 1.0, float(values.mean())
+    forces = labels("forces")
+    scale = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else references.residual_rms
+    return scale or 1.0, references.residual_mean
 
 
-def _model_info(config, data: Dataset, train: Dataset, valid: Dataset, report: Report, test) -> dict[str, Any]:
-    return {
-        "data": {
-            "files": [Path(f).name for f in config.data.files],
-            "fingerprint": data.fingerprint(),
-            "units": {"energy": data.units.energy, "length": data.units.length},
-            "n_train": len(train),
-            "n_valid": len(valid),
-        },
-        "training": {"epochs": report.epochs, "steps": report.steps, "seconds": round(report.seconds, 1)},
-        "ranges": _ranges(train),
-        "errors_eV_A": {"valid": report.valid.as_dict(), "test": test.as_dict() if test else None},
-    }
-
-
-def _ranges(train: Dataset) -> dict[str, Any]:
-    """What the model has seen: sizes of structures, energies per atom, largest force."""
-    per_atom = [float(s.labels["energy"]) / len(s) for s in train if "energy" in s.labels]
-    forces = [float(np.abs(s.labels["forces"]).max()) for s in train if "forces" in s.labels]
-    return {
-        "n_atoms": [min(len(s) for s in train), max(len(s) for s in train)],
-        "energy_per_atom": [min(per_atom), max(per_atom)] if per_atom else None,
-        "largest_force": max(forces) if forces else None,
-        "periodic": any(bool(s.pbc.any()) for s in train),
-    }
-
-
-def _write_report(fitted: Fitted) -> None:
+def write_report(fitted: Fitted) -> None:
     results: Mapping[str, Any] = fitted.model.info
     atomic_write(fitted.folder / "results.json", json.dumps(results, indent=2) + "\n")
     if fitted.predictions is not None:

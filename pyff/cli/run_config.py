@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pyff._atomic import atomic_write
+from pyff.cli.architectures import ARCHITECTURES, Architecture
 from pyff.errors import PyffError
-from pyff.models.schnet import PRESETS, SchNetConfig
 from pyff.train.config import TrainConfig
 
 __all__ = ["DataConfig", "ModelConfig", "RunConfig", "SplitConfig"]
@@ -29,6 +29,10 @@ class DataConfig(_Strict):
     stress_key: str | None = None
     charge_key: str | None = None
     spin_key: str | None = None
+    dipole_key: str | None = None
+    charges_key: str | None = None
+    hirshfeld_key: str | None = None
+    target_key: str | None = None
     bad: Literal["error", "skip"] = "error"
 
 
@@ -60,25 +64,33 @@ class ModelConfig(_Strict):
     output_scale and output_shift are set from the training data unless they are given.
     """
 
-    architecture: Literal["schnet"] = "schnet"
+    architecture: str = "schnet"
     preset: str | None = None
     hyperparameters: dict[str, Any] = {}
 
-    @field_validator("preset")
-    @classmethod
-    def _known(cls, value: str | None) -> str | None:
-        if value is not None and value not in PRESETS:
-            raise ValueError(f"must be one of {', '.join(PRESETS)}; received {value!r}")
-        return value
+    @model_validator(mode="after")
+    def _known(self) -> ModelConfig:
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}; received {self.architecture!r}")
+        if self.preset is not None and self.preset not in self.table.presets:
+            raise ValueError(f"preset must be one of {', '.join(self.table.presets)}; received {self.preset!r}")
+        return self
 
-    def network(self, **defaults: float) -> SchNetConfig:
-        """The network's config; defaults yield to what the run says."""
+    @property
+    def table(self) -> Architecture:
+        return ARCHITECTURES[self.architecture]
+
+    def network(self, **defaults: Any) -> BaseModel:
+        """The model's config; defaults yield to what the run says."""
         chosen = {**defaults, **self.hyperparameters}
-        return SchNetConfig.preset(self.preset, **chosen) if self.preset else SchNetConfig(**chosen)
+        return self.table.config.preset(self.preset, **chosen) if self.preset else self.table.config(**chosen)
 
 
 class RunConfig(_Strict):
-    """Everything a run is told. `pyff fit` writes it, `pyff train` reads it."""
+    """Everything a run is told. `pyff fit` writes it, `pyff train` reads it.
+
+    What `training` leaves out is that of the architecture's recipe (TrainConfig.recipe).
+    """
 
     data: DataConfig
     split: SplitConfig = SplitConfig()

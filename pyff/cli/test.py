@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from pyff.batch import LABELS
 from pyff.cli.console import Console
 from pyff.cli.fit import read_data, show_metrics
 from pyff.cli.run_config import DataConfig
@@ -44,7 +45,7 @@ def run_test(
         raise PyffError(f"no frame carries a label to compare with. {' '.join(data.notes)}")
     show_metrics(console, metrics)
     if picture:
-        kinds = [kind for kind in ("energy", "forces") if getattr(predictions, kind).size]
+        kinds = [kind for kind in LABELS if predictions.pair(kind)[0].size]
         save_figure(picture, [parity(predictions, kind, data.units) for kind in kinds])
         console.say(f"picture in {picture}")
     rows = {name: {"mae": mae, "rmse": rmse, "unit": unit} for name, mae, rmse, _, unit in metrics.rows()}

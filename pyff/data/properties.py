@@ -1,4 +1,4 @@
-"""Labels beyond energy, forces and stress: dipole moments, atomic charges, Hirshfeld ratios, a target named by the user.
+"""Labels beyond energy, forces and stress: dipole moments, atomic charges, Hirshfeld ratios, a named target.
 
 Nobody has to know that a file holds them. So a key that is only found by its name is read where it makes sense and
 passed over with a note where it does not; a key the caller names must hold what was said.

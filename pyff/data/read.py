@@ -39,7 +39,8 @@ def read(
     Args:
         path: extxyz (also .gz), ASE db (sqlite), or npz (sGDML and similar); or a sequence of such files.
         format: "extxyz", "db" or "npz"; from the suffix where None.
-        units: "energy,length[,force[,stress[,dipole]]]", for example "kcal/mol,Angstrom"; needed where the file states none.
+        units: "energy,length[,force[,stress[,dipole]]]", for example "kcal/mol,Angstrom"; needed where the file states
+            none.
         energy_key, forces_key, stress_key, charge_key, spin_key: None searches the known names; "" reads nothing;
             else the key. A stress key with "virial" in its name holds -stress times volume.
         dipole_key, charges_key, hirshfeld_key: likewise, for dipole moments, atomic charges (e) and ratios of Hirshfeld

@@ -108,6 +108,21 @@ class EnergyModel(nn.Module):
             "Train or fine-tune on data that contain these elements."
         )
 
+    def parameter_groups(self) -> dict[str, tuple[str, ...]]:
+        """Names of the parameters of the parts that fine-tuning can train alone.
+
+        first_layer, last_layer: of the model's one list of layers; final_mlp: of everything that is called a readout.
+        A model built otherwise overrides this; parts it does not have are left out.
+        """
+        names = [name for name, _ in self.named_parameters()]
+        lists = [name for name, child in self.named_children() if isinstance(child, nn.ModuleList) and len(child)]
+        groups = {"final_mlp": tuple(name for name in names if "readout" in name.split(".")[0])}
+        if len(lists) == 1:
+            last = len(self.get_submodule(lists[0])) - 1
+            for group, k in (("first_layer", 0), ("last_layer", last)):
+                groups[group] = tuple(name for name in names if name.startswith(f"{lists[0]}.{k}."))
+        return {group: found for group, found in groups.items() if found}
+
     def atom_outputs(self, batch: GraphBatch, geometry: Geometry) -> AtomOutputs:
         """Per-atom outputs in the network's dtype; vec [E,3] and distance [E] are float64."""
         raise NotImplementedError(f"{type(self).__name__} must implement atom_outputs")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pyff.train.checkpoint import CheckpointError, load_checkpoint
 from pyff.train.config import TrainConfig
+from pyff.train.finetune import FineTuned, finetune
 from pyff.train.loop import NonFiniteLossError
 from pyff.train.metrics import Metrics, Predictions, evaluate, predict
-from pyff.train.plots import learning_curve, parity, save_figure, training_panels
+from pyff.train.plots import learning_curve, parity, save_figure, size_curve, training_panels
 from pyff.train.report import Report, read_history
 from pyff.train.trainer import Trainer
 
 __all__ = [
     "CheckpointError",
+    "FineTuned",
     "Metrics",
     "NonFiniteLossError",
     "Predictions",
@@ -19,11 +21,13 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "evaluate",
+    "finetune",
     "learning_curve",
     "load_checkpoint",
     "parity",
     "predict",
     "read_history",
     "save_figure",
+    "size_curve",
     "training_panels",
 ]

@@ -8,17 +8,22 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pyff._atomic import atomic_write
+from pyff.batch import LABELS
+from pyff.data.dataset import Dataset
 from pyff.errors import PyffError
+from pyff.train.recipe import recipe
 
 __all__ = ["TrainConfig"]
 
 
 class TrainConfig(BaseModel):
-    """Settings of a training run; the defaults suit about 1000 frames of a molecule.
+    """Settings of a training run; the defaults suit SchNet on about 1000 frames of a molecule, `recipe` others.
 
     Loss (frames b with n_b atoms; D are errors in eV, eV/A, eV/A^3):
 
         L = energy_weight  <DE_b^2 / n_b>  +  forces_weight  <DF_ic^2>  +  stress_weight  <(V_b Dsigma_cd)^2 / n_b>
+          + dipole_weight  <Dmu_bc^2>  +  charges_weight  <Dq_i^2>  +  hirshfeld_weight  <Dh_i^2>
+          + target_weight  <Dt_b^2>
 
     Energies are compared per square root of the number of atoms: errors of independent atoms add up like that, so that
     small and large structures count alike. The stress enters as the virial V sigma, which is an energy too.
@@ -30,8 +35,12 @@ class TrainConfig(BaseModel):
     energy_weight: float = Field(0.1, ge=0)
     forces_weight: float = Field(1.0, ge=0)
     stress_weight: float = Field(0.0, ge=0)
+    dipole_weight: float = Field(0.0, ge=0)
+    charges_weight: float = Field(0.0, ge=0)
+    hirshfeld_weight: float = Field(0.0, ge=0)
+    target_weight: float = Field(0.0, ge=0, description="a property the data name; the model must be intensive")
 
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "amsgrad"] = "adam"
     lr: float = Field(5e-3, gt=0, description="SchNet on 950 frames of ethanol learns faster up to 1e-2")
     weight_decay: float = Field(0.0, ge=0, description="on weight matrices only")
     clip_norm: float | None = Field(10.0, gt=0, description="largest norm of the gradient of all parameters")
@@ -44,6 +53,7 @@ class TrainConfig(BaseModel):
     decay_steps: int = Field(10_000, gt=0)
     warmup_steps: int = Field(0, ge=0, description="linear increase of the learning rate from zero, any schedule")
     min_lr: float = Field(1e-6, ge=0)
+    stop_lr: float | None = Field(None, gt=0, description="end when the schedule has come down to this learning rate")
 
     ema_decay: float = Field(0.995, ge=0, lt=1, description="per step; 0 validates and keeps the raw weights")
     patience: int | None = Field(200, ge=1, description="stop after so many epochs without a better validation loss")
@@ -59,13 +69,49 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
-        if self.max_epochs is None and self.max_time is None:
-            raise ValueError("max_epochs or max_time must be given: the training would not end")
-        if not self.energy_weight and not self.forces_weight and not self.stress_weight:
-            raise ValueError("one of energy_weight, forces_weight, stress_weight must be positive")
+        if self.max_epochs is None and self.max_time is None and self.stop_lr is None:
+            raise ValueError("max_epochs or max_time must be given, or stop_lr: the training would not end")
+        if self.stop_lr is not None and (self.stop_lr < self.min_lr or self.schedule == "constant"):
+            raise ValueError(
+                f"stop_lr must be reached: at least min_lr={self.min_lr}, with a schedule that falls; received "
+                f"{self.stop_lr} with schedule {self.schedule}"
+            )
+        if not any(self.weight(label) for label in LABELS):
+            raise ValueError(f"one of {', '.join(f'{label}_weight' for label in LABELS)} must be positive")
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr must not exceed lr={self.lr}; received {self.min_lr}")
         return self
+
+    def weight(self, label: str) -> float:
+        """Weight in the loss of a label of `pyff.batch.LABELS`."""
+        return getattr(self, f"{label}_weight")
+
+    @classmethod
+    def recipe(cls, name: str, *, n_train: int, n_atoms: float, **changes) -> TrainConfig:
+        """The published recipe of an architecture ("so3krates") or of fine-tuning ("finetune"); else the defaults.
+
+        n_train: training frames; n_atoms: mean number of atoms in them; changes: settings that win over the recipe's.
+
+            TrainConfig.recipe("so3krates", n_train=950, n_atoms=21, max_time=60)
+        """
+        return cls.from_dict(recipe(name, n_train, n_atoms, changes))
+
+    @classmethod
+    def for_data(cls, name: str, train: Dataset, **changes) -> TrainConfig:
+        """`recipe` for these training frames. Labels they do not have weigh nothing; stress weighs like energy where
+        there is any; a target, which is read only where the user names it, is learned alone. `changes` win.
+
+            TrainConfig.for_data("so3krates", train, max_time=60)
+        """
+        n_atoms = sum(map(len, train)) / max(1, len(train))
+        found = recipe(name, len(train), n_atoms, changes)
+        labels: dict[str, float] = {}
+        if train.count("stress"):
+            labels["stress_weight"] = found.get("energy_weight", cls.model_fields["energy_weight"].default)
+        if train.count("target"):
+            labels |= {"target_weight": 1.0, "energy_weight": 0.0, "forces_weight": 0.0, "stress_weight": 0.0}
+        labels |= {f"{label}_weight": 0.0 for label in ("energy", "forces") if not train.count(label)}
+        return cls.from_dict({**found, **labels, **changes})
 
     @classmethod
     def from_dict(cls, values: dict) -> TrainConfig:

@@ -7,7 +7,6 @@ operations, a small fraction of a training step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,28 +14,11 @@ from torch import Tensor
 
 from pyff.batch import GraphBatch, Needs, PairList, System
 from pyff.errors import DataError
+from pyff.train.labels import Labels, LabelStore
 
-__all__ = ["GraphStore", "Labels"]
+__all__ = ["GraphStore"]
 
 _CHUNK_ATOMS = 20_000  # structures are collated in pieces, so that temporary memory stays small
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Labels of a batch in float64, NaN where a frame has none.
-
-    energy [B] eV; forces [N,3] eV/A; stress [B,3,3] eV/A^3; n_atoms [B]; volume [B] A^3 (0 for open structures);
-    has_*: which frames carry the label, [B] bool on the CPU.
-    """
-
-    energy: Tensor
-    forces: Tensor
-    stress: Tensor
-    n_atoms: Tensor
-    volume: Tensor
-    has_energy: np.ndarray
-    has_forces: np.ndarray
-    has_stress: np.ndarray
 
 
 class GraphStore:
@@ -58,8 +40,8 @@ class GraphStore:
         )
         packed = {name: torch.cat([p[name] for p in pieces]) for name in pieces[0]}
         self._graph = {name: x.to(self.device) for name, x in packed.items()}
-        self._labels = {name: x.to(self.device) for name, x in _packed_labels(systems).items()}
-        self._has = {name: np.array([name in s.labels for s in systems]) for name in ("energy", "forces", "stress")}
+        self._labels = LabelStore(systems, self.device)
+        self.any_periodic = any(bool(s.pbc.any()) for s in systems)
 
     def __len__(self) -> int:
         return len(self._n_atoms)
@@ -70,7 +52,7 @@ class GraphStore:
 
     def has(self, label: str) -> bool:
         """Whether any structure carries the label."""
-        return bool(self._has[label].any())
+        return bool(self._labels.has[label].any())
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> tuple[GraphBatch, Labels]:
         """The structures with these indices, in this order, as one graph, and their labels."""
@@ -98,7 +80,7 @@ class GraphStore:
             spin=g["spin"][systems],
             long_range=self._pairs(index, ptr, atoms) if "pair_degree" in g else None,
         )
-        return graph, self._batch_labels(index, systems, atoms, n)
+        return graph, self._labels.batch(index, systems, atoms, self._tensor(n))
 
     def _pairs(self, index: np.ndarray, ptr: np.ndarray, atoms: Tensor) -> PairList:
         n, g = self._n_pairs[index], self._graph
@@ -107,16 +89,6 @@ class GraphStore:
             row_ptr=_row_ptr(g["pair_degree"][atoms]),
             idx_j=g["pair_j"][pairs] + self._tensor(np.repeat(ptr[:-1], n)),
             shift=g["pair_shift"][pairs],
-        )
-
-    def _batch_labels(self, index: np.ndarray, systems: Tensor, atoms: Tensor, n: np.ndarray) -> Labels:
-        return Labels(
-            energy=self._labels["energy"][systems],
-            forces=self._labels["forces"][atoms],
-            stress=self._labels["stress"][systems],
-            n_atoms=self._tensor(n),
-            volume=self._labels["volume"][systems],
-            **{f"has_{name}": flags[index] for name, flags in self._has.items()},
         )
 
     def _tensor(self, array: np.ndarray) -> Tensor:
@@ -159,17 +131,6 @@ def _collated_pairs(g: GraphBatch) -> dict:
         "pair_degree": pairs.row_ptr.diff(),
         "pair_j": (pairs.idx_j - torch.repeat_interleave(g.ptr[:-1], n_pairs)).int(),
         "pair_shift": pairs.shift,
-    }
-
-
-def _packed_labels(systems: Sequence[System]) -> dict[str, Tensor]:
-    nan = lambda *shape: np.full(shape, np.nan)  # noqa: E731
-    volume = [abs(np.linalg.det(s.cell)) if s.pbc.all() else 0.0 for s in systems]
-    return {
-        "energy": torch.tensor([float(s.labels.get("energy", np.nan)) for s in systems], dtype=torch.float64),
-        "forces": torch.from_numpy(np.concatenate([s.labels.get("forces", nan(len(s), 3)) for s in systems])),
-        "stress": torch.from_numpy(np.stack([s.labels.get("stress", nan(3, 3)) for s in systems])),
-        "volume": torch.tensor(volume, dtype=torch.float64),
     }
 
 

@@ -32,7 +32,7 @@ from pyff.train.schedule import Schedule
 __all__ = ["NonFiniteLossError", "RunState", "TrainingLoop"]
 
 # settings a resumed run may change; all others shape its steps
-_FREE = {"max_epochs", "max_time", "patience", "checkpoint_interval", "device", "valid_batch_size"}
+_FREE = {"max_epochs", "max_time", "patience", "stop_lr", "checkpoint_interval", "device", "valid_batch_size"}
 # what has to agree for weights to fit a model
 _IDENTITY = {"architecture", "hyperparameters", "elements", "reference_energy"}
 _MID_EPOCH_SECONDS = 60.0
@@ -105,6 +105,8 @@ class TrainingLoop:
             return "max_epochs"
         if c.patience is not None and s.best_loss is not None and s.epoch - s.best_epoch >= c.patience:
             return "patience"
+        if c.stop_lr is not None and s.step and self.schedule.value(s.step, self._done()) <= c.stop_lr:
+            return "stop_lr"
         return "max_time" if self._out_of_time() else ""
 
     def _out_of_time(self) -> bool:

@@ -1,9 +1,8 @@
-"""The training loss: energies, forces and stress, each over the frames that carry the label."""
+"""The training loss: energies, forces, stress and other labels, each over the frames that carry it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from pyff.batch import Output
 from pyff.train.config import TrainConfig
-from pyff.train.graphs import Labels
+from pyff.train.labels import Labels, squared_error
 from pyff.train.metrics import Predictions
 
 __all__ = ["Loss"]
@@ -19,7 +18,8 @@ __all__ = ["Loss"]
 
 @dataclass(frozen=True)
 class Loss:
-    """L = w_E <DE_b^2 / n_b> + w_F <DF_ic^2> + w_S <(V_b Dsigma_cd)^2 / n_b>, in eV and A, float64.
+    """L = w_E <DE_b^2 / n_b> + w_F <DF_ic^2> + w_S <(V_b Dsigma_cd)^2 / n_b> + w_mu <Dmu_bc^2> + w_q <Dq_i^2>
+    + w_h <Dh_i^2> + w_t <Dt_b^2>, in eV, A and e, float64.
 
     Each average runs over the frames of the batch that carry the label; a term without any is left out. Energies are
     total energies: the model adds its reference energies in float64, so that the difference keeps 1e-9 eV whatever the
@@ -29,15 +29,19 @@ class Loss:
     energy: float
     forces: float
     stress: float
+    dipole: float = 0.0
+    charges: float = 0.0
+    hirshfeld: float = 0.0
+    target: float = 0.0
 
     @classmethod
     def from_config(cls, config: TrainConfig) -> Loss:
-        return cls(config.energy_weight, config.forces_weight, config.stress_weight)
+        return cls(**{f.name: getattr(config, f"{f.name}_weight") for f in fields(cls)})
 
     @property
     def want(self) -> tuple[str, ...]:
         """Quantities the model has to predict."""
-        return tuple(name for name in ("energy", "forces", "stress") if getattr(self, name) > 0) or ("energy",)
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) > 0) or ("energy",)
 
     def __call__(self, output: Output, labels: Labels) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss, the unweighted terms by name, detached)."""
@@ -49,42 +53,33 @@ class Loss:
 
     def terms(self, output: Output, labels: Labels) -> dict[str, Tensor]:
         """Unweighted terms by name, over the labelled frames."""
-        terms = {}
-        if self.energy > 0 and labels.has_energy.any():
-            pick = _picker(labels.has_energy, labels.energy.device)
-            error = pick(output.energy) - pick(labels.energy)
-            terms["energy"] = (error**2 / pick(labels.n_atoms)).mean()
-        if self.forces > 0 and labels.has_forces.any():
-            has = labels.has_forces
-            pick = _picker(has if has.all() else np.repeat(has, labels.n_atoms.cpu().numpy()), labels.forces.device)
-            terms["forces"] = ((pick(output.forces) - pick(labels.forces)) ** 2).mean()
-        if self.stress > 0 and labels.has_stress.any():
-            pick = _picker(labels.has_stress, labels.stress.device)
-            virial = pick(labels.volume)[:, None, None] * (pick(output.stress) - pick(labels.stress))
-            terms["stress"] = (virial**2 / pick(labels.n_atoms)[:, None, None]).mean()
-        return terms
+        names = [f.name for f in fields(self) if getattr(self, f.name) > 0 and labels.has[f.name].any()]
+        return {name: _mean_square(name, getattr(output, name), labels) for name in names}
 
     def of_predictions(self, p: Predictions) -> float:
         """The loss over all frames of a data set at once."""
         value = 0.0
-        if self.energy > 0 and p.energy.size:
-            value += self.energy * float(np.mean((p.energy - p.energy_label) ** 2 / p.n_atoms))
-        if self.forces > 0 and p.forces.size:
-            value += self.forces * float(np.mean((p.forces - p.forces_label) ** 2))
-        if self.stress > 0 and p.stress.size:
-            virial = p.volume[:, None, None] * (p.stress - p.stress_label)
-            value += self.stress * float(np.mean(virial**2 / p.stress_n_atoms[:, None, None]))
+        for f in fields(self):
+            predicted, label = p.pair(f.name)
+            if getattr(self, f.name) > 0 and predicted.size:
+                n_atoms = p.n_atoms if f.name == "energy" else p.stress_n_atoms
+                value += getattr(self, f.name) * float(
+                    np.mean(squared_error(f.name, predicted, label, n_atoms, p.volume))
+                )
         return value
 
 
 def output_zero(output: Output) -> Tensor:
     """A zero that is connected to the parameters, for a batch without any usable label."""
-    return output.energy.sum() * 0.0
+    values = (getattr(output, f.name) for f in fields(output))
+    return next(x for x in values if isinstance(x, Tensor) and x.requires_grad).sum() * 0.0
 
 
-def _picker(has: np.ndarray, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Selects the labelled rows, before any arithmetic: NaN times a zero gradient would still be NaN."""
-    if has.all():
-        return lambda x: x
-    mask = torch.from_numpy(has).to(device)
-    return lambda x: x[mask]
+def _mean_square(name: str, predicted: Tensor, labels: Labels) -> Tensor:
+    label, n_atoms, volume = labels.values[name], labels.n_atoms, labels.volume
+    if not labels.has[name].all():
+        # before any arithmetic: NaN times a zero gradient would still be NaN
+        frames = torch.from_numpy(labels.has[name]).to(label.device)
+        rows = torch.from_numpy(labels.rows(name)).to(label.device)
+        predicted, label, n_atoms, volume = predicted[rows], label[rows], n_atoms[frames], volume[frames]
+    return squared_error(name, predicted, label, n_atoms, volume).mean()

@@ -1,4 +1,4 @@
-"""Adam and AdamW, and their state by parameter name."""
+"""Adam, AdamW and AMSGrad, and their state by parameter name."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ __all__ = ["make_optimizer", "optimizer_tensors", "restore_optimizer"]
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Adam (decay as an L2 term) or AdamW (decoupled decay), fused; only weight matrices decay."""
+    """Adam or AMSGrad (decay as an L2 term), or AdamW (decoupled decay), fused; only weight matrices decay."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-    return kind([g for g in groups if g["params"]], lr=config.lr, fused=True)
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    amsgrad = config.optimizer == "amsgrad"
+    return kind([g for g in groups if g["params"]], lr=config.lr, amsgrad=amsgrad, fused=True)
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -14,14 +14,18 @@ from pyff.units import Units
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["learning_curve", "parity", "save_figure", "training_panels"]
+__all__ = ["learning_curve", "parity", "save_figure", "size_curve", "training_panels"]
 
 _MOST_POINTS = 20_000  # more would only make the file large
+_TITLES = {
+    "energy": "energy, mean removed", "forces": "force components", "stress": "stress components",
+    "dipole": "dipole components", "charges": "atomic charges", "hirshfeld": "Hirshfeld ratios", "target": "target",
+}  # fmt: skip
 
 
 def training_panels(history: Sequence[Mapping], test: Predictions, units: Units) -> list[Callable[[Axes], None]]:
-    """The usual panels: energy and force parity on the test frames, errors and loss against the epoch."""
-    panels = [parity(test, kind, units) for kind in ("energy", "forces") if getattr(test, kind).size]
+    """The usual panels: parity of what the test frames carry, errors and loss against the epoch."""
+    panels = [parity(test, kind, units) for kind in _TITLES if test.pair(kind)[0].size]
     if history:
         panels += [learning_curve(history, "errors", units), learning_curve(history, "loss", units)]
     return panels
@@ -30,15 +34,15 @@ def training_panels(history: Sequence[Mapping], test: Predictions, units: Units)
 def parity(predictions: Predictions, kind: str, units: Units | None = None) -> Callable[[Axes], None]:
     """Panel of predicted against labelled values.
 
-    kind: "energy" (deviation from the mean label per atom times atoms, so that total energies show) or "forces".
+    kind: a name of `pyff.batch.LABELS`. Of energies, the mean label per atom times the atoms is removed, so that what
+    differs between structures shows.
     """
-    if kind not in ("energy", "forces"):
-        raise ValueError(f"kind must be 'energy' or 'forces'; received {kind!r}")
+    if kind not in _TITLES:
+        raise ValueError(f"kind must be one of {', '.join(_TITLES)}; received {kind!r}")
     units = units or Units()
-    label, predicted = getattr(predictions, f"{kind}_label"), getattr(predictions, kind)
-    factor, unit = units.force_factor, units.force
+    predicted, label = predictions.pair(kind)
+    factor, unit = units.of_label(kind)
     if kind == "energy":
-        factor, unit = units.energy_factor, units.energy
         offset = predictions.n_atoms * (label.sum() / max(1, predictions.n_atoms.sum()))
         label, predicted = label - offset, predicted - offset
     x, y = label.ravel() / factor, predicted.ravel() / factor
@@ -51,8 +55,38 @@ def parity(predictions: Predictions, kind: str, units: Units | None = None) -> C
         error = y - x
         text = f"MAE {np.abs(error).mean():.3g}\nRMSE {np.sqrt(np.mean(error**2)):.3g} {unit}"
         axes.text(0.04, 0.96, text, transform=axes.transAxes, va="top")
-        what = "energy, mean removed" if kind == "energy" else "force components"
-        axes.set(xlabel=f"label ({unit})", ylabel=f"model ({unit})", title=f"{what}, {predictions.n_frames} frames")
+        about = f" ({unit})" if unit else ""
+        title = f"{_TITLES[kind]}, {predictions.n_frames} frames"
+        axes.set(xlabel=f"label{about}", ylabel=f"model{about}", title=title)
+
+    return draw
+
+
+def size_curve(rows: Sequence[Mapping], kind: str, units: Units | None = None) -> Callable[[Axes], None]:
+    """Panel of the mean absolute error against the number of training frames, both logarithmic, a line per model.
+
+    rows: with model, n_train and errors_eV_A, as `pyff learning-curve` writes them. kind: "energy" or "forces".
+    """
+    factor, unit = (units or Units()).of_label(kind)
+
+    def draw(axes: Axes) -> None:
+        sizes = sorted({row["n_train"] for row in rows})
+        for model in dict.fromkeys(row["model"] for row in rows):
+            points = sorted(
+                (r["n_train"], r["errors_eV_A"][f"{kind}_mae"] / factor) for r in rows if r["model"] == model
+            )
+            axes.plot(*zip(*points), "o-", linewidth=1.2, markersize=4, label=model)
+        axes.set(xscale="log", yscale="log", xlabel="training frames", ylabel=f"{kind} MAE ({unit})")
+        axes.set_xticks(sizes, [str(n) for n in sizes])
+        axes.minorticks_off()
+        axes.yaxis.set_major_formatter("{x:.3g}")
+        low, high = axes.get_ylim()
+        if high < 12 * low:  # less than a decade: its powers of ten alone would leave the axis bare
+            from matplotlib.ticker import MaxNLocator
+
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.set_title(f"test error of {kind}")
+        axes.legend(frameon=False)
 
     return draw
 

@@ -16,6 +16,7 @@ _REASONS = {
     "max_epochs": "the largest number of epochs was reached",
     "max_time": "the time was used up",
     "patience": "the validation loss did not improve any more",
+    "stop_lr": "the learning rate has come down to stop_lr",
     "interrupted": "interrupted; the run can be resumed",
 }
 
@@ -24,9 +25,10 @@ _REASONS = {
 class Report:
     """Result of `Trainer.fit`.
 
-    run_dir: folder of the run. stopped: "max_epochs", "max_time", "patience" or "interrupted". epochs, steps, seconds:
-    of the whole run, resumed parts included. best_epoch, best_loss: of the validation on averaged weights (0, None
-    before the first). valid: validation errors of the weights the model now has. history: rows of metrics.jsonl.
+    run_dir: folder of the run. stopped: "max_epochs", "max_time", "patience", "stop_lr" or "interrupted". epochs,
+    steps, seconds: of the whole run, resumed parts included. best_epoch, best_loss: of the validation on averages
+    (0, None before the first). valid: validation errors of the weights the model now has. history: rows of
+    metrics.jsonl.
     """
 
     run_dir: Path

@@ -24,6 +24,10 @@ class Schedule:
 
     def lr(self, step: int, progress: float) -> float:
         """Learning rate of a step (counted from 0) at a progress in 0..1."""
+        return self.value(step, progress) * min(1.0, (step + 1) / max(1, self.config.warmup_steps))
+
+    def value(self, step: int, progress: float) -> float:
+        """The same without the rise at the start."""
         c = self.config
         value = c.lr
         if c.schedule == "plateau":
@@ -32,7 +36,7 @@ class Schedule:
             value = c.lr * c.decay_rate ** (step / c.decay_steps)
         elif c.schedule == "cosine":
             value = c.min_lr + (c.lr - c.min_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-        return max(value, c.min_lr) * min(1.0, (step + 1) / max(1, c.warmup_steps))
+        return max(value, c.min_lr)
 
     def after_validation(self, loss: float) -> None:
         """Tell the schedule the validation loss of an epoch."""

@@ -1,13 +1,14 @@
-"""Trainer: gradient training of an energy model on energies, forces and stress."""
+"""Trainer: gradient training of an energy model on energies, forces, stress and other labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from pyff.batch import LABELS
 from pyff.data.dataset import Dataset
 from pyff.errors import PyffError, UnseenElementError
 from pyff.models.base import EnergyModel
@@ -42,7 +43,15 @@ class Trainer:
         self.run_dir = run_dir
         self.quiet = quiet
 
-    def fit(self, train: Dataset, valid: Dataset, *, resume: bool = False, overwrite: bool = False) -> Report:
+    def fit(
+        self,
+        train: Dataset,
+        valid: Dataset,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        on_start: Callable[[], None] | None = None,
+    ) -> Report:
         """Train until an end condition of the config. Afterwards the model carries the averaged weights of the best
         validation, is on config.device in config.dtype, and in eval mode.
 
@@ -50,8 +59,9 @@ class Trainer:
             train, valid: labelled frames; missing labels are left out of the loss.
             resume: continue the run in run_dir, bitwise as if it had never stopped on the CPU (with a schedule that
                 follows epochs, not time). The data and the settings must be the same, except for max_epochs,
-                max_time, patience, checkpoint_interval, device and valid_batch_size.
+                max_time, patience, stop_lr, checkpoint_interval, device and valid_batch_size.
             overwrite: start anew although run_dir holds a run, which is deleted.
+            on_start: called when everything was checked, just before the first step.
 
         Raises:
             PyffError: labels that the loss needs are in no frame; run_dir holds a run and neither flag is set.
@@ -70,6 +80,8 @@ class Trainer:
             if resume:
                 loop.restore()
             self.config.to_yaml(folder / "train.yaml")
+            if on_start is not None:
+                on_start()
             with progress:
                 progress.say(self._opening(train, valid, loop))
                 stopped = loop.run()
@@ -96,15 +108,31 @@ class Trainer:
             unseen = sorted({z for s in data for z in s.Z.tolist()} - set(self.model.elements))
             if unseen:
                 raise UnseenElementError(f"{name} holds elements the model does not know: Z = {unseen}")
-        for label in ("energy", "forces", "stress"):
-            weight = getattr(self.config, f"{label}_weight")
-            if weight > 0 and not train.count(label):
-                raise PyffError(
-                    f"{label}_weight is {weight}, but no training frame has {label}: set it to 0, or name the key that "
-                    f"holds them when reading ({label}_key). {' '.join(train.notes)}"
-                )
-        if not any(getattr(self.config, f"{n}_weight") and valid.count(n) for n in ("energy", "forces", "stress")):
+        weighed = [label for label in LABELS if self.config.weight(label) > 0]
+        for label in weighed:
+            self._check_label(label, train, valid)
+        if not any(valid.count(label) for label in weighed):
             raise PyffError("valid has none of the labels that the loss weighs")
+
+    def _check_label(self, label: str, train: Dataset, valid: Dataset) -> None:
+        weight = self.config.weight(label)
+        if not train.count(label):
+            raise PyffError(
+                f"{label}_weight is {weight}, but no training frame has {label}: set it to 0, or name the key that "
+                f"holds them when reading ({label}_key). {' '.join(train.notes)}"
+            )
+        offers = self.model.offers
+        if label not in offers:
+            raise PyffError(
+                f"{label}_weight is {weight}, but this {self.model.architecture} model predicts "
+                f"{', '.join(sorted(offers))} only: set it to 0, or make the model with an option that gives {label}"
+            )
+        periodic = [n for data in (train, valid) for s, n in zip(data, data.names) if s.pbc.any()]
+        if label == "dipole" and periodic:
+            raise PyffError(
+                f"dipole_weight is {weight}, but {len(periodic)} frames are periodic and have no dipole moment: "
+                f"{', '.join(periodic[:5])}. Leave them out, or learn charges instead (charges_weight)"
+            )
 
     def _prepare_folder(self, folder: Path, resume: bool, overwrite: bool) -> None:
         files = [folder / name for name in ("last.safetensors", "best.safetensors", "metrics.jsonl")]

@@ -102,7 +102,7 @@ def test_module_runs_as_a_command(tmp_path):
         (["fit", "x.xyz", "--epochs", "many"], 2, "Invalid value for '--epochs'"),
         (["fit", "x.xyz", "--epochs", "0"], 2, "Invalid value for '--epochs'"),
         (["fit", "nowhere.xyz"], 1, "no data file at"),
-        (["fit", "x.xyz", "--model", "magic"], 1, "--model must be schnet, schnetpack1"),
+        (["fit", "x.xyz", "--model", "magic"], 1, "--model must be schnet, so3krates"),
         (["fit", "x.xyz", "--train", "lots"], 1, "split.train: Value error, must be a number of frames or a fraction"),
         (["fit", "x.xyz", "--cutoff", "-1"], 1, "cutoff"),
         (["test", "nowhere.safetensors", "x.xyz"], 1, "nowhere.safetensors"),

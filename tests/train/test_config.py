@@ -23,7 +23,7 @@ def test_config_empty_file_means_the_defaults(tmp_path):
         ({"learning_rate": 1}, "learning_rate: Extra inputs"),
         ({"lr": -1}, "lr: Input should be greater than 0"),
         ({"lr": float("nan")}, "lr: Input should be a finite number"),
-        ({"optimizer": "sgd"}, "optimizer: Input should be 'adam' or 'adamw'"),
+        ({"optimizer": "sgd"}, "optimizer: Input should be 'adam', 'adamw' or 'amsgrad'"),
         ({"max_epochs": None}, "max_epochs or max_time must be given"),
         ({"energy_weight": 0, "forces_weight": 0}, "must be positive"),
         ({"min_lr": 1.0}, "min_lr must not exceed"),

@@ -40,9 +40,9 @@ def test_store_batch_equals_collating_the_same_structures(order, chunk, long_ran
 
 def test_store_labels_are_nan_where_missing():
     _, labels = GraphStore(systems(), NEEDS).batch([1, 0])
-    assert labels.has_energy.tolist() == [False, True] and labels.has_stress.tolist() == [True, False]
-    assert torch.isnan(labels.energy[0]) and labels.energy[1] == 1.5
-    assert torch.isnan(labels.forces[:4]).all() and labels.forces[4].tolist() == [0, 1, 2]
+    assert labels.has["energy"].tolist() == [False, True] and labels.has["stress"].tolist() == [True, False]
+    assert torch.isnan(labels.values["energy"][0]) and labels.values["energy"][1] == 1.5
+    assert torch.isnan(labels.values["forces"][:4]).all() and labels.values["forces"][4].tolist() == [0, 1, 2]
     assert labels.volume[0] > 0 and labels.volume[1] == 0
     assert labels.n_atoms.tolist() == [4, 5]
 

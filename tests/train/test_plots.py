@@ -59,7 +59,7 @@ def test_plots_do_not_touch_pyplot(tmp_path):
 
 
 def test_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="kind must be 'energy' or 'forces'"):
-        parity(PREDICTIONS, "stress")
+    with pytest.raises(ValueError, match="kind must be one of energy, forces"):
+        parity(PREDICTIONS, "mae")
     with pytest.raises(ValueError, match="kind must be 'errors' or 'loss'"):
         learning_curve(HISTORY, "mae")
