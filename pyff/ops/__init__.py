@@ -7,7 +7,7 @@ from pyff.ops.cfconv import FilterShape, cfconv, cfconv_table, filter_nodes
 from pyff.ops.edge_geometry import edge_geometry, strained
 from pyff.ops.equivariant_attention import AttentionShape, equivariant_attention
 from pyff.ops.neighbor_list import NeighborList, neighbor_list
-<<<<<<< HEAD
+from pyff.ops.pair_energy import coulomb_energy, dispersion_energy, zbl_energy
 from pyff.ops.radial import (
     BernsteinBasis,
     BesselBasis,
@@ -18,10 +18,6 @@ from pyff.ops.radial import (
     cutoff_function,
     radial_basis,
 )
-=======
-from pyff.ops.pair_energy import coulomb_energy, dispersion_energy, zbl_energy
-from pyff.ops.radial import Cutoff, GaussianBasis, cutoff_function, gaussian_basis
->>>>>>> dev-pair
 from pyff.ops.verlet_list import VerletList, within_cutoff
 
 __all__ = [
