@@ -194,6 +194,58 @@ struct PairEnergyParams {
   int threads;
 };
 
+// ---- equivariant attention ---------------------------------------------------------------------------------------
+// Messages of one SO3krates layer (docs/derivations/attention.md). Requires vec[e] == -vec[edge_rev[e]] and, of the
+// cotangents of gradients, the same. Edges with |vec| >= cutoff weigh nothing.
+//   x_i     = concat_h sum_j a1_h v1_j,h       a1_h = phi(d)/nc sum_{c in h} q1_ic w1_c k1_jc     (n_heads heads)
+//   ev_i,lm = sum_j a2_l Y_lm(u_ij)            a2_l = phi(d)/nc sum_{c in l} q2_ic w2_c k2_jc     (one head per degree)
+//   w_b     = R_b(d) + ws2_b act(ws1_b tau + bs1_b) + bs2_b,   tau_l = |ev_j - ev_i|_l^2 / sqrt(2l + 1)
+
+struct AttentionShape {
+  std::int64_t n_features;  // F: a multiple of n_heads and of n_degrees
+  std::int64_t n_hidden;    // S, width of the spherical filter network; 0: no such filter, and no ev
+  const int* degrees;       // [L] l of each head of the second block, 1..4
+  int n_degrees;            // L
+  int n_heads;
+  Cutoff cutoff;
+  double normalization;  // nc
+  Activation activation;
+  std::int64_t n_intervals;  // K of the table of R; 0: R is given edge by edge
+  double start;              // of the table, A
+  double spacing;
+};
+
+// The tensors of a call, their tangents or their gradients.
+template <class Real, class Geometry>
+struct AttentionTensors {
+  Real *q1, *k1, *v1, *q2, *k2;  // [N, F]
+  Real* ev;                      // [N, M], M = sum (2l + 1)
+  Real* radial;                  // R_1 and R_2 side by side: [E, 2F], or coefficients [K, 6, 2F]
+  Real *ws1, *bs1, *ws2, *bs2;   // [2, S, L], [2, S], [2, F, S], [2, F]
+  Geometry* vec;                 // [E, 3] A
+};
+
+// Forward: x and ev.
+// Backward: grad, from grad_x and grad_ev. Groups of outputs may be null and are then not computed: q1 to k2, ev,
+// radial, ws1 to bs2, vec. Gradients of coefficients and of ws1 to bs2 come as one partial sum per thread, [P, ...].
+// Gradients of radial rows and of vec are those of a pair, on one of its two edges, and zero on the other.
+// Double backward, of S = <tangent, grad>, tangent being the cotangents of the gradients of q1 to k2, ev, radial (rows)
+// and vec: grad are the cotangents of the tensors, x and ev those of grad_x and grad_ev (both or neither).
+template <class T>
+struct AttentionParams {
+  Graph graph;
+  AttentionShape shape;
+  AttentionTensors<const T, const double> in;
+  AttentionTensors<const T, const double> tangent;
+  const T* grad_x;   // [N, F]
+  const T* grad_ev;  // [N, M]
+  T* x;              // [N, F]
+  T* ev;             // [N, M]
+  AttentionTensors<T, double> grad;
+  T* scratch;  // the elements of cpu/attention_memory.hpp
+  int threads;
+};
+
 // ---- fused pointwise layers --------------------------------------------------------------------------------------
 // y = act(x + bias), with x [rows, F]; backward grad_x = grad_y act'(x + bias); double backward with cotangent u of
 // grad_x: cotangent of grad_y = u act', of x = u grad_y act''. The cotangent of bias is the column sum of that of x.

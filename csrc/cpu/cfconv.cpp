@@ -1,58 +1,27 @@
 // Continuous-filter convolution on the CPU: forward, backward and double backward for filters from tables and from
 // the network. Equations: docs/derivations/cfconv.md. Plain oracle: csrc/kernels/cfconv.cpp.
 //
-// Each thread owns a contiguous range of receivers and writes only their rows. A pair with both ends in the range is
-// visited once: its filter serves both directions. A pair that crosses ranges is visited by both threads, so no
-// output is shared and results are the same on every run with the same number of threads. Pairs are collected into
-// tiles, so that filters are computed many at a time.
+// A filter serves both directions of a pair (cpu/pairs.hpp); pairs are collected into tiles, so that filters are
+// computed many at a time.
 #include "api/pyff.hpp"
 #include "core/parallel.hpp"
 #include "cpu/filter_network.hpp"
 #include "cpu/filter_table.hpp"
+#include "cpu/pairs.hpp"
 
 namespace pyff::PYFF_ISA {
 namespace {
 
-struct Pair {
-  std::int64_t i, j;      // receiver, sender
-  std::int64_t edge;      // i <- j
-  std::int64_t reversed;  // j <- i
-  bool both;              // both directions belong to this thread
-};
-
-// First receiver of a chunk, so that chunks have about the same number of edges.
-inline std::int64_t chunk_begin(const Graph& g, int chunk, int chunks) {
-  const std::int64_t target = g.n_edges * chunk / chunks + g.n_atoms * chunk / chunks;
-  std::int64_t low = 0, high = g.n_atoms;
-  while (low < high) {  // first row whose edges and atoms before it reach the target
-    const std::int64_t mid = (low + high) / 2;
-    if (g.row_ptr[mid] + mid < target)
-      low = mid + 1;
-    else
-      high = mid;
-  }
-  return low;
-}
-
 // Calls flush(pairs, distances, count) for tiles of the pairs of receivers [begin, end).
 template <int Tile, class Flush>
-void for_tiles(const Graph& g, const double* distance, std::int64_t begin, std::int64_t end, Flush&& flush) {
-  Pair pairs[Tile];
+void for_distance_tiles(const Graph& g, const double* distance, std::int64_t begin, std::int64_t end, Flush&& flush) {
   double d[Tile];
-  int count = 0;
-  for (std::int64_t i = begin; i < end; ++i)
-    for (std::int64_t e = g.row_ptr[i]; e < g.row_ptr[i + 1]; ++e) {
-      const std::int64_t j = g.idx_j[e], reversed = g.edge_rev[e];
-      const bool both = j >= begin && j < end;
-      if (both && reversed < e) continue;
-      pairs[count] = {i, j, e, reversed, both};
-      d[count] = distance[e];
-      if (++count == Tile) {
-        flush(pairs, d, count);
-        count = 0;
-      }
-    }
-  if (count) flush(pairs, d, count);
+  for_tiles<Tile>(
+      g, begin, end, [](const Pair&) { return true; },
+      [&](const Pair* pairs, int n) {
+        for (int t = 0; t < n; ++t) d[t] = distance[pairs[t].edge];
+        flush(pairs, d, n);
+      });
 }
 
 template <class T>
@@ -82,7 +51,7 @@ class Worker {
 
   void forward(std::int64_t begin, std::int64_t end) {
     clear_rows(p_.out.y, begin, end, f_);
-    for_tiles<kTile>(d_.graph, d_.distance, begin, end, [&](const Pair* pairs, const double* d, int n) {
+    for_distance_tiles<kTile>(d_.graph, d_.distance, begin, end, [&](const Pair* pairs, const double* d, int n) {
       filter_.evaluate(d, n, 0, w_);
       for (int t = 0; t < n; ++t) scatter(pairs[t], w_.w[0] + t * ld_, d_.h, p_.out.y);
     });
@@ -90,7 +59,7 @@ class Worker {
 
   void backward(std::int64_t begin, std::int64_t end, bool parameters) {
     clear_rows(p_.out.grad_h, begin, end, f_);
-    for_tiles<kTile>(d_.graph, d_.distance, begin, end, [&](const Pair* pairs, const double* d, int n) {
+    for_distance_tiles<kTile>(d_.graph, d_.distance, begin, end, [&](const Pair* pairs, const double* d, int n) {
       filter_.evaluate(d, n, p_.out.grad_distance ? 1 : 0, w_);
       for (int t = 0; t < n; ++t) {
         const Pair& q = pairs[t];
@@ -106,7 +75,7 @@ class Worker {
   void double_backward(std::int64_t begin, std::int64_t end, bool parameters) {
     clear_rows(p_.out.grad_grad_y, begin, end, f_);
     clear_rows(p_.out.grad_h, begin, end, f_);
-    for_tiles<kTile>(d_.graph, d_.distance, begin, end, [&](const Pair* pairs, const double* d, int n) {
+    for_distance_tiles<kTile>(d_.graph, d_.distance, begin, end, [&](const Pair* pairs, const double* d, int n) {
       filter_.evaluate(d, n, p_.out.grad_distance ? 2 : 1, w_);
       for (int t = 0; t < n; ++t) {
         const Pair& q = pairs[t];

@@ -56,6 +56,8 @@ inline void gemm(GemmShape shape, Operand<T> a, const T* b, std::int64_t ldb, T*
   std::int64_t s = 0;
   for (; s + 4 * kLanes<T> <= shape.n; s += 4 * kLanes<T>)
     gemm_columns<T, 4>(a, b + s, ldb, c + s, ldc, shape.m, shape.k, accumulate);
+  for (; s + 2 * kLanes<T> <= shape.n; s += 2 * kLanes<T>)
+    gemm_columns<T, 2>(a, b + s, ldb, c + s, ldc, shape.m, shape.k, accumulate);
   for (; s + kLanes<T> <= shape.n; s += kLanes<T>)
     gemm_columns<T, 1>(a, b + s, ldb, c + s, ldc, shape.m, shape.k, accumulate);
 }

@@ -5,7 +5,7 @@ import torch
 from pyff.ops.reference.harmonics import spherical_harmonics
 from pyff.ops.reference.pointwise import activate, cutoff_function
 
-__all__ = ["equivariant_attention", "invariants"]
+__all__ = ["equivariant_attention", "equivariant_attention_flat", "invariants"]
 
 
 def invariants(ev, degrees):
@@ -29,7 +29,7 @@ def equivariant_attention(
             w + activate(tau @ ws1[b].T + bs1[b], shape.activation) @ ws2[b].T + bs2[b] for b, w in enumerate((w1, w2))
         )
     weight = (cutoff_function(distance, shape.cutoff, dtype=dtype) / shape.normalization)[:, None]
-    heads = lambda x, h: x.reshape(*x.shape[:-1], h, -1)  # noqa: E731
+    heads = lambda x, h: x.unflatten(-1, (h, x.shape[-1] // h))  # noqa: E731
     alpha1 = weight * heads(q1[idx_i] * w1 * k1[idx_j], shape.n_heads).sum(-1)
     alpha2 = weight * heads(q2[idx_i] * w2 * k2[idx_j], len(degrees)).sum(-1)
     message = (alpha1[..., None] * heads(v1[idx_j], shape.n_heads)).flatten(1)
@@ -44,3 +44,19 @@ def _tabulated(coef, distance, start, spacing):
     interval = x.detach().floor().long().clamp(0, coef.shape[0] - 1)
     u = (x - interval).to(coef.dtype)
     return torch.einsum("em,emf->ef", torch.stack([u**m for m in range(6)], 1), coef[interval])
+
+
+def equivariant_attention_flat(
+    q1, k1, v1, q2, k2, ev, radial, ws1, bs1, ws2, bs2, vec, row_ptr, idx_i, idx_j, edge_rev, degrees, n_heads,
+    kind, radius, onset, normalization, activation, start, spacing,
+):  # fmt: skip
+    """The same with the arguments of the registered op; ws1 without elements means no spherical filter."""
+    from pyff.ops.equivariant_attention import AttentionShape
+    from pyff.ops.radial import CUTOFFS, Cutoff
+
+    cutoff = Cutoff(next(name for name, number in CUTOFFS.items() if number == kind), radius, onset)
+    return equivariant_attention(
+        (q1, k1, v1, q2, k2), ev, radial, (ws1, bs1, ws2, bs2) if ws1.numel() else None, vec, row_ptr, idx_i, idx_j,
+        edge_rev, AttentionShape(tuple(degrees), n_heads, cutoff, normalization, activation),
+        table=(start, spacing) if spacing > 0 else None,
+    )  # fmt: skip
