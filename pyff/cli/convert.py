@@ -32,7 +32,7 @@ def run_convert(
         raise PyffError(f"the model file must end in .safetensors; received {target}")
     if target.exists() and not overwrite:
         raise PyffError(f"{target} exists already: add --overwrite or choose another name")
-    if so3lr.is_so3lr(source):
+    if source.is_file() and so3lr.is_so3lr(source):
         if units or cutoff_function:
             raise PyffError("--units and --cutoff-function are for SchNetPack models; SO3LR's are known")
         return _so3lr(console, source, target, elements, long_range_cutoff)
