@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["LABELS", "Geometry", "GraphBatch", "Needs", "Output", "PairList", "System"]
+__all__ = ["LABELS", "Attention", "Features", "Geometry", "GraphBatch", "Needs", "Output", "PairList", "System"]
 
 # label -> (shape with N for atoms, unit)
 LABELS: dict[str, tuple[tuple, str]] = {
@@ -168,12 +168,29 @@ class Geometry:
 
 
 @dataclass(frozen=True)
+class Features:
+    """What a network knows about each atom after its last layer, in the network's precision."""
+
+    x: Tensor  # [N,F] invariant features
+    ev: Tensor  # [N,M] Euclidean variables, degree by degree, m = -l .. l; M = 0 in an invariant model
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention coefficients of one layer along the edges, cutoff function and normalization included."""
+
+    invariant: Tensor  # [E,H], one per head
+    equivariant: Tensor  # [E,L], one per degree; L = 0 in an invariant model
+
+
+@dataclass(frozen=True)
 class Output:
     """What a model predicts; None where it was not asked for or is not offered.
 
     energy [B] eV (float64); forces [N,3] eV/A; stress [B,3,3] eV/A^3, (1/V) dE/dstrain, NaN where the cell has no
-    volume or the structure is open; atom_energy [N] eV; charges [N] e; dipole [B,3] e A; hirshfeld [N]
-    ratios of volumes; target [B], an intensive or extensive property other than the energy.
+    volume or the structure is open; atom_energy [N] eV; charges [N] e; dipole [B,3] e A; target [B], an intensive or
+    extensive property other than the energy; hirshfeld [N], volumes of atoms over those of free atoms; energy_terms:
+    parts of the energy [B] by name, which add up to it; features after the last layer; attention of each layer.
     """
 
     energy: Tensor | None = None
@@ -184,3 +201,6 @@ class Output:
     dipole: Tensor | None = None
     target: Tensor | None = None
     hirshfeld: Tensor | None = None
+    energy_terms: Mapping[str, Tensor] | None = None
+    features: Features | None = None
+    attention: tuple[Attention, ...] | None = None

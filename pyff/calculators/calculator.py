@@ -18,7 +18,7 @@ from pyff.batch import GraphBatch, Output, System
 from pyff.data.checks import CLOSEST
 from pyff.data.collate import collate
 from pyff.data.from_ase import from_ase, total_charge, unpaired_electrons
-from pyff.models.file import load
+from pyff.models.file import load, set_long_range_cutoff
 
 if TYPE_CHECKING:
     from pyff.models.base import EnergyModel
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Calculator"]
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-_ARRAYS = {"energies": "atom_energy", "forces": "forces", "charges": "charges"}  # ASE's name -> name in Output
+# ASE's name, or one of ours -> name in Output
+_ARRAYS = {"energies": "atom_energy", "forces": "forces", "charges": "charges", "hirshfeld_ratios": "hirshfeld"}
 
 
 class Calculator(AseCalculator):
@@ -37,12 +38,17 @@ class Calculator(AseCalculator):
 
     energy, free_energy in eV; energies [N] in eV, their sum is the energy; forces [N,3] in eV/A; stress [6] in
     eV/A^3, order xx yy zz yz xz xy, tension positive, divided by the volume of the cell also for slabs (as ASE does);
-    charges [N] in e and dipole [3] in e A where the model has them.
+    charges [N] in e and dipole [3] in e A where the model has them. Models with physics terms (SO3LR) also give
+    calc.results["hirshfeld_ratios"] [N] and calc.results["energy_terms"], a dict of energies in eV by name that add up
+    to the energy. The total charge is atoms.info["charge"], the number of unpaired electrons atoms.info["spin"]; else
+    the sums of initial charges and magnetic moments; else 0.
 
     Args:
         model: path of a model file, or a model. A model passed in is never changed.
         device: "cpu", "cuda", "cuda:1", ...
         dtype: "float32" or "float64"; None keeps the model's own precision.
+        long_range_cutoff: of the model's electrostatics and dispersion (A) instead of the file's own; math.inf sums
+            over all pairs of an open structure.
 
     Attributes:
         info: how the last results came about: model, path, filters, dtype, device, number of atoms and of edges.
@@ -60,6 +66,7 @@ class Calculator(AseCalculator):
         model: str | os.PathLike | EnergyModel,
         device: str = "cpu",
         dtype: str | None = None,
+        long_range_cutoff: float | None = None,
     ) -> None:
         super().__init__()
         if dtype is not None and dtype not in _DTYPES:
@@ -67,6 +74,9 @@ class Calculator(AseCalculator):
         is_path = isinstance(model, (str, os.PathLike))
         self.model_name = Path(model).name if is_path else type(model).__name__
         loaded = load(model) if is_path else model
+        if long_range_cutoff is not None:
+            loaded = loaded if is_path else copy.deepcopy(loaded)
+            set_long_range_cutoff(loaded, long_range_cutoff)
         self.model = _placed(loaded, torch.device(device), _DTYPES.get(dtype, loaded.dtype), private=is_path)
         self.implemented_properties = _offered(self.model, self.model_name)
         self.device = torch.device(device)
@@ -121,7 +131,7 @@ class Calculator(AseCalculator):
         batch = collate([system], self.model.needs, self.device)
         _require_apart(batch, system)
         with torch.no_grad():
-            output = self.model(batch, want=_want(properties))
+            output = self.model(batch, want=_want(properties, self.model.offers))
         self.info = {
             "model": self.model_name,
             "path": "learning",
@@ -152,12 +162,18 @@ def _offered(model: EnergyModel, name: str) -> list[str]:
     offers = model.offers
     if "energy" not in offers:
         raise ValueError(f"{name} predicts {', '.join(sorted(offers))}, not an energy; a calculator needs an energy")
-    return ["energy", "free_energy", "energies", *(n for n in ("forces", "stress", "charges", "dipole") if n in offers)]
+    names = [n for n in ("forces", "stress", "charges", "dipole") if n in offers]
+    sources = {"hirshfeld_ratios": "hirshfeld", "energy_terms": "energy_terms"}
+    ours = [n for n, source in sources.items() if source in offers]
+    return ["energy", "free_energy", "energies", *names, *ours]
 
 
-def _want(properties) -> list[str]:
-    """Names for the model: what was asked, and what costs nothing more (energies always, forces with stress)."""
+def _want(properties, offers: frozenset[str]) -> list[str]:
+    """Names for the model: what was asked, and what costs nothing more (energies always, forces with stress, in a model
+    with physics terms what they are made of)."""
     want = ["energy", "atom_energy", *(name for name in ("charges", "dipole") if name in properties)]
+    if "energy_terms" in offers:
+        want += sorted(offers & {"charges", "hirshfeld", "energy_terms"})
     if "stress" in properties:
         return [*want, "forces", "stress"]
     return [*want, "forces"] if "forces" in properties else want
@@ -211,12 +227,14 @@ def _results(output: Output) -> dict[str, Any]:
         value = getattr(output, source)
         if value is not None:
             results[name] = value.double().cpu().numpy().copy()
+    if output.energy_terms is not None:
+        results["energy_terms"] = {name: float(energy) for name, energy in output.energy_terms.items()}
     if output.dipole is not None:
         results["dipole"] = output.dipole[0].double().cpu().numpy().copy()
     if output.stress is not None:
         results["stress"] = full_3x3_to_voigt_6_stress(output.stress[0].double().cpu().numpy())
     for name, value in results.items():
-        if not np.isfinite(value).all():
+        if not np.isfinite(list(value.values()) if isinstance(value, dict) else value).all():
             raise RuntimeError(
                 f"the model returned {name} that are not finite: the structure is far from anything it was trained on"
             )

@@ -340,26 +340,32 @@ def relax(
 @app.command(
     epilog=_examples("""
         pyff convert best_model ethanol.safetensors --units kcal/mol,Angstrom --elements H,C,O
+        pyff convert params.pkl so3lr.safetensors
     """)
 )
 def convert(
-    source: Annotated[Path, typer.Argument(help="A SchNet model saved by SchNetPack 1 (a pickled module).")],
+    source: Annotated[
+        Path, typer.Argument(help="A SchNet saved by SchNetPack 1, or SO3LR's params.pkl beside hyperparameters.json.")
+    ],
     target: Annotated[Path, typer.Argument(help="Model file to write (.safetensors).")],
     units: Annotated[
-        str | None, typer.Option(help="Units the model was trained in: energy,length. The file does not say.")
+        str | None, typer.Option(help="SchNetPack: units it was trained in, energy,length. The file does not say.")
     ] = None,
     elements: Annotated[
-        str | None, typer.Option(help="Elements it was trained on, such as H,C,O. The file does not say.")
+        str | None, typer.Option(help="SchNetPack: elements it was trained on, such as H,C,O. The file does not say.")
     ] = None,
     cutoff_function: Annotated[
         str | None, typer.Option(help="none, cosine or mollifier instead of the file's own: another function!")
+    ] = None,
+    long_range_cutoff: Annotated[
+        float | None, typer.Option(help="SO3LR: end of electrostatics and dispersion, A [12]; inf: all pairs.", min=0.1)
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace TARGET if it exists.")] = False,
     quiet: Quiet = False,
     json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """Turn a SchNetPack 1 SchNet into a pyff model file that gives the same numbers, in eV and A.
+    """Turn a SchNetPack 1 SchNet or SO3LR into a pyff model file that gives the same numbers, in eV and A.
 
     The old file is a Python pickle. It is read as data: nothing in it is executed, and a file that asks for anything
     but network weights is refused.
@@ -368,7 +374,7 @@ def convert(
 
     return run_convert(
         Console(quiet, json), source, target, units=units, elements=elements, cutoff_function=cutoff_function,
-        overwrite=overwrite,
+        long_range_cutoff=long_range_cutoff, overwrite=overwrite,
     )  # fmt: skip
 
 

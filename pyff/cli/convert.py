@@ -1,13 +1,14 @@
-"""`pyff convert`: SchNetPack 1 models to pyff model files."""
+"""`pyff convert`: published models to pyff model files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 
 from pyff.cli.console import Console
 from pyff.errors import PyffError
+from pyff.interfaces import so3lr
 from pyff.interfaces.schnetpack1 import read_schnetpack1, to_pyff
 from pyff.models.file import save
 from pyff.units import Units
@@ -23,19 +24,51 @@ def run_convert(
     units: str | None,
     elements: str | None,
     cutoff_function: str | None,
+    long_range_cutoff: float | None,
     overwrite: bool,
 ) -> int:
     """Read, translate, write; the exit code."""
+    if target.suffix != ".safetensors":
+        raise PyffError(f"the model file must end in .safetensors; received {target}")
+    if target.exists() and not overwrite:
+        raise PyffError(f"{target} exists already: add --overwrite or choose another name")
+    if source.is_file() and so3lr.is_so3lr(source):
+        if units or cutoff_function:
+            raise PyffError("--units and --cutoff-function are for SchNetPack models; SO3LR's are known")
+        return _so3lr(console, source, target, elements, long_range_cutoff)
+    if long_range_cutoff is not None:
+        raise PyffError("--long-range-cutoff is for SO3LR; this model has no terms of long range")
+    return _schnetpack1(console, source, target, units, elements, cutoff_function)
+
+
+def _so3lr(console: Console, source: Path, target: Path, elements: str | None, long_range_cutoff: float | None) -> int:
+    found = so3lr.read_so3lr(source)
+    numbers = _numbers(elements) if elements else None
+    model = so3lr.to_pyff(found, numbers, long_range_cutoff=long_range_cutoff)
+    model.info["file"] = source.name
+    save(model, target)
+    c, n = model.config, sum(p.numel() for p in model.parameters())
+    reach = "all pairs" if c.long_range_cutoff is None else f"{c.long_range_cutoff:g} A"
+    terms = ", ".join(model.terms)
+    console.say(
+        f"{source.name}: SO3LR, {n:,} parameters, {c.n_features} features, {c.n_layers} layers, degrees "
+        f"{' '.join(map(str, c.degrees))}, cutoff {c.cutoff:g} A; {terms}, long range {reach}"
+    )
+    symbols = [chemical_symbols[z] for z in model.elements]
+    console.say(f"for {' '.join(symbols)}; model in {target}: pyff.Calculator('{target}')")
+    console.result(model=target, config=c.model_dump(), elements=",".join(symbols))
+    return 0
+
+
+def _schnetpack1(
+    console: Console, source: Path, target: Path, units: str | None, elements: str | None, cutoff_function: str | None
+) -> int:
     if not units:
         raise PyffError(
             "--units must say what the model was trained in, for example --units kcal/mol,Angstrom: the file does not"
         )
     if not elements:
         raise PyffError("--elements must list what the model was trained on, for example H,C,O: the file does not")
-    if target.suffix != ".safetensors":
-        raise PyffError(f"the model file must end in .safetensors; received {target}")
-    if target.exists() and not overwrite:
-        raise PyffError(f"{target} exists already: add --overwrite or choose another name")
     declared = Units.parse(units)
     found = read_schnetpack1(source)
     model = to_pyff(

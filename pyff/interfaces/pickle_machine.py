@@ -36,11 +36,15 @@ class Name:
 
 @dataclass(eq=False)
 class Record:
-    """An object the pickle would have built: its class or factory, the arguments, the state."""
+    """An object the pickle would have built: its class or factory, the arguments, the state.
+
+    raw_state is the state of classes that keep another kind than a dict: arrays and their dtypes have tuples.
+    """
 
     cls: Name
     args: tuple = ()
     state: dict = field(default_factory=dict)
+    raw_state: Any = None
 
 
 def read_pickle(file: BinaryIO, allowed: Callable[[Name], bool], persistent: Callable[[Any], Any] | None = None) -> Any:
@@ -195,6 +199,8 @@ class _Machine:
         target = self._top((Record, dict))
         if isinstance(target, Record) and isinstance(state, dict):
             target.state.update(state)
+        elif isinstance(target, Record):
+            target.raw_state = state
         # the state of an OrderedDict (torch keeps `_metadata` there) and of factories holds nothing a reader needs
 
     def do_binpersid(self, _arg) -> None:

@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 import torch
 from ase.data import atomic_masses, chemical_symbols
 from torch import Tensor, nn
 
 from pyff import ops
-from pyff.batch import Geometry, GraphBatch, Needs, Output
+from pyff.batch import Attention, Features, Geometry, GraphBatch, Needs, Output
 from pyff.errors import UnseenElementError
 
-__all__ = ["AtomOutputs", "EnergyModel", "is_learning"]
+__all__ = ["AtomOutputs", "EnergyModel", "conserved_charges", "is_learning", "is_wanted"]
 
 MAX_Z = 118
 _learning: ContextVar[bool] = ContextVar("learning", default=False)
+_wanted: ContextVar[frozenset[str]] = ContextVar("wanted", default=frozenset())
 
 
 def is_learning() -> bool:
@@ -33,13 +34,26 @@ def is_learning() -> bool:
     return _learning.get()
 
 
+def is_wanted(*names: str) -> bool:
+    """Inside a model's forward: whether any of these quantities was asked for. Saves what nobody would read."""
+    return not _wanted.get().isdisjoint(names)
+
+
 @dataclass(frozen=True)
 class AtomOutputs:
-    """What a subclass computes per atom: energy [N] in eV (or the contributions to another target), and charges [N]
-    in e before charge conservation, where it has them."""
+    """What a subclass computes per atom; what it does not have stays as it is here.
+
+    energy [N] eV, of the network (or the contributions to another target); terms: energies [N] of physics terms by
+    name, eV, which are added; charge [N] e, conserved in each structure; hirshfeld [N], volume over that of the free
+    atom; features and attention where `is_wanted`.
+    """
 
     energy: Tensor
     charge: Tensor | None = None
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+    hirshfeld: Tensor | None = None
+    features: Features | None = None
+    attention: tuple[Attention, ...] | None = None
 
 
 class EnergyModel(nn.Module):
@@ -50,8 +64,8 @@ class EnergyModel(nn.Module):
     reference_energy: E0 per element in eV; zero where not given.
     info: what the model file should remember about the training (data, errors, ranges); JSON values only.
 
-    Subclasses set `architecture` and implement `atom_outputs(batch, geometry)`. A config with
-    output="intensive" makes the mean of the atomic contributions the target; one with dipole=True makes charges.
+    Subclasses set `architecture` and implement `atom_outputs(batch, geometry)`; those that offer more than energies
+    say so in `also_offers`. A config with output="intensive" makes the mean of the atomic contributions the target.
     """
 
     architecture: str
@@ -134,7 +148,12 @@ class EnergyModel(nn.Module):
             offers = {"target"}
         else:
             offers = {"energy", "forces", "stress", "atom_energy"}
-        return frozenset(offers | ({"dipole", "charges"} if getattr(self.config, "dipole", False) else set()))
+        return frozenset(offers | self.also_offers)
+
+    @property
+    def also_offers(self) -> frozenset[str]:
+        """What a subclass can be asked for beside energies, by the names of Output."""
+        return frozenset()
 
     def forward(self, batch: GraphBatch, want: Iterable[str] = ("energy", "forces")) -> Output:
         """Predict the quantities named in want, a subset of `offers`.
@@ -150,7 +169,7 @@ class EnergyModel(nn.Module):
         self.check_elements(batch.Z)
         derivative = bool(want & {"forces", "stress"})
         learning = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
-        with torch.set_grad_enabled(derivative or learning), _set_learning(learning):
+        with torch.set_grad_enabled(derivative or learning), _call(learning, want):
             pos, strain = _leaves(batch, derivative, "stress" in want)
             moved, cell = (pos, batch.cell) if strain is None else ops.strained(pos, batch.cell, strain, batch.batch)
             vec, distance = ops.edge_geometry(
@@ -161,7 +180,7 @@ class EnergyModel(nn.Module):
             forces, stress = (
                 _derivatives(out.get("energy"), pos, strain, batch, learning) if derivative else (None,) * 2
             )
-        out = {k: v if learning else v.detach() for k, v in out.items()}
+        out = {k: v if learning else _detached(v) for k, v in out.items()}
         return Output(**out, forces=forces if "forces" in want else None, stress=stress)
 
     def _collect(self, batch: GraphBatch, pos: Tensor, atoms: AtomOutputs, want: frozenset) -> dict[str, Tensor]:
@@ -170,25 +189,44 @@ class EnergyModel(nn.Module):
         value = atoms.energy.double()
         if "target" in want:
             out["target"] = _sum(value, batch) / (batch.ptr[1:] - batch.ptr[:-1])
-        elif want & {"energy", "forces", "stress", "atom_energy"}:
-            value = value + self._reference[batch.Z]
+        elif want & {"energy", "forces", "stress", "atom_energy", "energy_terms"}:
+            reference = self._reference[batch.Z]
+            if "energy_terms" in want:
+                terms = {"network": value, **atoms.terms, "reference": reference}
+                out["energy_terms"] = {name: _sum(energy, batch) for name, energy in terms.items()}
+            value = sum(atoms.terms.values(), value + reference)
             out["energy"] = _sum(value, batch)
             if "atom_energy" in want:
                 out["atom_energy"] = value
         if want & {"dipole", "charges"}:
-            out["charges"] = _conserved(atoms.charge.double(), batch)
+            out["charges"] = atoms.charge.double()
         if "dipole" in want:
             out["dipole"] = _dipole(out["charges"], pos, batch)
+        for name in want & {"hirshfeld", "features", "attention"}:
+            out[name] = getattr(atoms, name)
         return out
 
 
 @contextmanager
-def _set_learning(value: bool) -> Iterator[None]:
-    token = _learning.set(value)
+def _call(learning: bool, want: frozenset[str]) -> Iterator[None]:
+    """What `is_learning` and `is_wanted` answer inside."""
+    tokens = _learning.set(learning), _wanted.set(want)
     try:
         yield
     finally:
-        _learning.reset(token)
+        _learning.reset(tokens[0])
+        _wanted.reset(tokens[1])
+
+
+def _detached(value):
+    """A tensor, or a container of tensors in Output, without its graph."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, Mapping):
+        return {name: x.detach() for name, x in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_detached, value))
+    return type(value)(**{f.name: _detached(getattr(value, f.name)) for f in fields(value)})
 
 
 def _sum(per_atom: Tensor, batch: GraphBatch) -> Tensor:
@@ -196,8 +234,9 @@ def _sum(per_atom: Tensor, batch: GraphBatch) -> Tensor:
     return per_atom.new_zeros(shape).index_add(0, batch.batch, per_atom)
 
 
-def _conserved(charge: Tensor, batch: GraphBatch) -> Tensor:
-    """q_i + (Q - sum q) / N: atomic charges that add up to the total charge."""
+def conserved_charges(charge: Tensor, batch: GraphBatch) -> Tensor:
+    """q_i + (Q - sum q) / N [N] float64: atomic charges that add up to the total charge."""
+    charge = charge.double()
     excess = (batch.charge.double() - _sum(charge, batch)) / (batch.ptr[1:] - batch.ptr[:-1])
     return charge + excess[batch.batch]
 

@@ -25,11 +25,20 @@ from pyff.models.schema import ModelFileError, ModelHeader, first_problem, parse
 if TYPE_CHECKING:
     from pyff.models.base import EnergyModel
 
-__all__ = ["TRAINING", "ModelFileError", "load", "model_from_header", "model_header", "read_header", "save"]
+__all__ = [
+    "TRAINING",
+    "ModelFileError",
+    "load",
+    "model_from_header",
+    "model_header",
+    "read_header",
+    "save",
+    "set_long_range_cutoff",
+]
 
 TRAINING = "training."  # no model has such weights: `training` is an attribute of every torch module
 MAX_HEADER_BYTES = 16 * 2**20  # a header is kilobytes; more is damage or an attack on memory
-_BUILT_IN = {"schnet": "pyff.models.schnet"}  # architecture -> module that registers it
+_BUILT_IN = {"schnet": "pyff.models.schnet", "so3krates": "pyff.models.so3krates"}  # name -> its module
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -56,11 +65,18 @@ def save(model: EnergyModel, path: str | os.PathLike) -> None:
     atomic_write(path, to_bytes(tensors, metadata={"pyff": header.model_dump_json()}))
 
 
-def load(path: str | os.PathLike, device: str | torch.device = "cpu") -> EnergyModel:
+def load(
+    path: str | os.PathLike, device: str | torch.device = "cpu", *, long_range_cutoff: float | None = None
+) -> EnergyModel:
     """Read a model file: weights bit for bit, in eval mode, on `device`.
+
+    Args:
+        long_range_cutoff: of the model's electrostatics and dispersion (A) instead of the file's own; infinity sums
+            over all pairs, which open structures allow.
 
     Raises:
         FileNotFoundError: no such file.
+        ValueError: long_range_cutoff for a model without such terms.
         ModelFileError: not a pyff model, truncated, of an unknown architecture, or written by a newer pyff.
     """
     from safetensors import SafetensorError
@@ -77,7 +93,17 @@ def load(path: str | os.PathLike, device: str | torch.device = "cpu") -> EnergyM
             _require_own(model_from_header(header, name), tensors, name)
     model = model_from_header(header, name)
     _fill(model, tensors, name)
+    if long_range_cutoff is not None:
+        set_long_range_cutoff(model, long_range_cutoff)
     return model.to(device).eval()
+
+
+def set_long_range_cutoff(model: EnergyModel, cutoff: float) -> None:
+    """Change where a model's long-range terms are cut (A); ValueError where it has none."""
+    change = getattr(model, "set_long_range_cutoff", None)
+    if change is None:
+        raise ValueError(f"long_range_cutoff needs a model with long-range terms; {type(model).__name__} has none")
+    change(cutoff)
 
 
 def read_header(path: str | os.PathLike) -> ModelHeader:

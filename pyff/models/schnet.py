@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from pyff import ops
 from pyff.batch import Geometry, GraphBatch
-from pyff.models.base import MAX_Z, AtomOutputs, EnergyModel, is_learning
+from pyff.models.base import MAX_Z, AtomOutputs, EnergyModel, conserved_charges, is_learning
 from pyff.models.registry import register
-from pyff.nn.filter_table import FilterTable, default_intervals, filter_table
+from pyff.nn.filter_table import FilterTable, default_intervals, filter_table, filters_in_words
+from pyff.nn.frozen import Frozen
 
 __all__ = ["SchNet", "SchNetConfig"]
 
@@ -103,7 +104,7 @@ class Interaction(nn.Module):
         self.filter_w2, self.filter_b2 = nn.Parameter(_xavier(f, f)), nn.Parameter(torch.zeros(f))
         self.w_a, self.b_a = nn.Parameter(_xavier(f, f)), nn.Parameter(torch.zeros(f))
         self.w_b, self.b_b = nn.Parameter(_xavier(f, f)), nn.Parameter(torch.zeros(f))
-        self._cached: tuple | None = None
+        self._frozen = Frozen()
 
     @property
     def filter_weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -115,22 +116,15 @@ class Interaction(nn.Module):
         return x + torch.addmm(self.b_b, v, self.w_b.T)
 
     def frozen_table(self, shape: ops.FilterShape, dtype: torch.dtype) -> tuple[Tensor, float] | None:
-        """(coefficients, spacing) of a table whose error was checked, or None where no table is fine enough.
-
-        Kept until the weights change. They are compared with a copy: neither fused optimizers nor writes through
-        `.data` change a tensor's version.
-        """
+        """(coefficients, spacing) of a table whose error was checked, or None where no table is fine enough; kept until
+        the weights change."""
         weights = self.filter_weights
-        if self._cached is None or not all(map(_same, self._cached[0], weights)):
-            with torch.no_grad():
-                table = filter_table(shape, weights)
-                made = None if table is None else (table.coefficients(weights, dtype), table.spacing)
-            self._cached = ([w.detach().clone() for w in weights], made)
-        return self._cached[1]
 
+        def make() -> tuple[Tensor, float] | None:
+            table = filter_table(shape, weights)
+            return None if table is None else (table.coefficients(weights, dtype), table.spacing)
 
-def _same(a: Tensor, b: Tensor) -> bool:
-    return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
+        return self._frozen(weights, make)
 
 
 class Readout(nn.Module):
@@ -196,6 +190,10 @@ class SchNet(EnergyModel):
             nn.init.zeros_(model.readout.w2)
         return model
 
+    @property
+    def also_offers(self) -> frozenset[str]:
+        return frozenset({"charges", "dipole"} if self.config.dipole else ())
+
     def features(self, batch: GraphBatch, distance: Tensor) -> Tensor:
         """Atomic features x_i [N,F] after the last interaction."""
         c = self.config
@@ -213,7 +211,9 @@ class SchNet(EnergyModel):
             _refuse_truncation(batch, self.config.cutoff)
         x = self.features(batch, geometry.distance)
         energy = self.readout(x, self.config.readout_activation)
-        charge = self.charge_readout(x, self.config.readout_activation) if self.config.dipole else None
+        charge = None
+        if self.config.dipole:
+            charge = conserved_charges(self.charge_readout(x, self.config.readout_activation), batch)
         return AtomOutputs(energy * self.config.output_scale + self.config.output_shift, charge)
 
     def _convolution(self, batch: GraphBatch, distance: Tensor):
@@ -247,13 +247,7 @@ class SchNet(EnergyModel):
     @property
     def last_filters(self) -> str | None:
         """Where the filters of the last forward came from: "exact", "table (95 intervals)", or both; None before."""
-        if not self._intervals:
-            return None
-        exact = self._intervals.count(0)
-        if exact == len(self._intervals):
-            return "exact"
-        table = f"table ({max(self._intervals)} intervals)"
-        return f"{table}, exact in {exact} of {len(self._intervals)} blocks" if exact else table
+        return filters_in_words(self._intervals) if self._intervals else None
 
     @property
     def _mean(self) -> bool:

@@ -8,13 +8,14 @@ would lose five digits to cancellation.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from pyff.ops import FilterShape, filter_nodes
 
-__all__ = ["FilterTable", "default_intervals", "filter_table", "table_error"]
+__all__ = ["FilterTable", "default_intervals", "filter_table", "filters_in_words", "table_error"]
 
 # coefficients (rows) of u^0..u^5 from y0, h y0', h^2 y0'', y1, h y1', h^2 y1''
 _QUINTIC = (
@@ -94,3 +95,12 @@ def filter_table(
             return table
         intervals *= 2
     return None
+
+
+def filters_in_words(intervals: Sequence[int]) -> str:
+    """Where the filters of each block came from: "exact", "table (95 intervals)", or both; 0 intervals mean exact."""
+    exact = list(intervals).count(0)
+    if exact == len(intervals):
+        return "exact"
+    table = f"table ({max(intervals)} intervals)"
+    return f"{table}, exact in {exact} of {len(intervals)} blocks" if exact else table

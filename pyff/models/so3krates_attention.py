@@ -1,0 +1,139 @@
+"""Attention of SO3krates over one batch: where the radial filters come from, and the coefficients for those who ask."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pyff import ops
+from pyff.batch import Attention, Geometry, GraphBatch
+from pyff.models.base import is_learning
+from pyff.nn.filter_table import FilterTable, filter_table
+
+if TYPE_CHECKING:
+    from pyff.models.so3krates import SO3krates
+    from pyff.models.so3krates_layers import Layer
+
+__all__ = ["Messages"]
+
+
+class Messages:
+    """messages(layer, features, ev) -> (x [N,F], ev [N,M]): attention with the cheapest exact source of filters.
+
+    ev None stands for zeros: then the spherical filters are a constant, which goes into the radial ones. intervals
+    tells how each layer's filters were made: intervals of its table, 0 where the network ran. With record, the
+    coefficients of each layer are kept in `attention`.
+    """
+
+    def __init__(self, model: SO3krates, batch: GraphBatch, geometry: Geometry, *, record: bool = False) -> None:
+        self.model, self.batch, self.geometry = model, batch, geometry
+        self.shape = model.attention_shape
+        self.learning = is_learning()
+        self.tabulate = model.filters == "table" or (
+            model.filters == "auto"
+            and model.dtype == torch.float32
+            and (not self.learning or batch.n_edges // 2 > model.nodes.intervals)
+        )
+        if self.tabulate and batch.n_edges:
+            self.tabulate = float(geometry.distance.detach().min()) >= model.nodes.start
+        self.intervals: list[int] = []
+        self.attention: list[Attention] | None = [] if record else None
+
+    def __call__(self, layer: Layer, features: tuple[Tensor, ...], ev: Tensor | None) -> tuple[Tensor, Tensor]:
+        b, table = self.batch, None
+        if self.tabulate:
+            table = self._learned_table(layer, ev) if self.learning else self._frozen_table(layer, ev)
+        radial = self._rows(layer, ev) if table is None else table[0]
+        x, ev_out = ops.equivariant_attention(
+            features, ev, radial, None if ev is None else layer.spherical_weights(), self.geometry.vec,
+            b.row_ptr, b.idx_i, b.idx_j, b.edge_rev, self.shape,
+            table=None if table is None else (self.model.nodes.start, table[1]),
+        )  # fmt: skip
+        self.intervals.append(0 if table is None else len(radial))
+        if self.attention is not None:
+            rows = radial if table is None else self._rows(layer, ev)
+            self.attention.append(self._coefficients(layer, features, ev, rows))
+        if not self.model.config.degrees:  # the op has one degree at least; queries and keys of ours are zero
+            ev_out = ev_out[:, :0]
+        return x, ev_out
+
+    @cached_property
+    def _pairs(self) -> tuple[Tensor, Tensor]:
+        """One edge of each unordered pair, and the place of each edge's pair among them."""
+        rev = self.batch.edge_rev
+        edges = torch.arange(len(rev), device=rev.device)
+        first = edges < rev
+        place = first.long().cumsum(0) - 1
+        return torch.nonzero(first)[:, 0], place[torch.minimum(edges, rev)]
+
+    @cached_property
+    def _basis(self) -> Tensor:
+        """Basis functions of each unordered pair, [P,K]."""
+        distance = self.geometry.distance[self._pairs[0]]
+        return ops.radial_basis(distance, self.model.basis, dtype=self.model.dtype)
+
+    def _rows(self, layer: Layer, ev: Tensor | None) -> Tensor:
+        """Radial filters [E,2F] by the network, once per unordered pair."""
+        rows = layer.radial_rows(self._basis)
+        if ev is None:
+            rows = rows + layer.spherical_constant()
+        return self._two_blocks(rows)[self._pairs[1]]
+
+    def _two_blocks(self, filters: Tensor) -> Tensor:
+        """The op wants filters of both blocks; an invariant model has those of the first."""
+        return filters if self.model.config.degrees else torch.cat([filters, torch.zeros_like(filters)], -1)
+
+    def _learned_table(self, layer: Layer, ev: Tensor | None) -> tuple[Tensor, float]:
+        return self._coefficients_of(layer, self.model.nodes, ev is None), self.model.nodes.spacing
+
+    def _frozen_table(self, layer: Layer, ev: Tensor | None) -> tuple[Tensor, float] | None:
+        """A table whose error was checked, or None where none is fine enough."""
+        weights = (layer.radial_w1, layer.radial_b1, layer.radial_w2, layer.radial_b2)
+        if ev is None and self.model.config.degrees:
+            weights += (layer.spherical_b1, layer.spherical_w2, layer.spherical_b2)
+
+        def make() -> tuple[Tensor, float] | None:
+            tables = [
+                filter_table(self.model.filter_shape, w, start=self.model.nodes.start) for w in layer.radial_weights()
+            ]
+            if None in tables:
+                return None
+            finest = max(tables, key=lambda table: table.intervals)
+            return self._coefficients_of(layer, finest, ev is None), finest.spacing
+
+        made = layer.frozen_table(weights, make)
+        if made is None:
+            self.model.warn_once("no table is fine enough for a filter of this SO3krates: its network runs, slower")
+        return made
+
+    def _coefficients_of(self, layer: Layer, table: FilterTable, constant: bool) -> Tensor:
+        """Polynomial coefficients [K,6,2F] of both blocks."""
+        coef = torch.cat([table.coefficients(w, self.model.dtype) for w in layer.radial_weights()], 2)
+        if constant:
+            added = torch.zeros_like(coef)
+            added[:, 0] = layer.spherical_constant().to(coef.dtype)
+            coef = coef + added
+        return self._two_blocks(coef)
+
+    def _coefficients(self, layer: Layer, features, ev: Tensor | None, rows: Tensor) -> Attention:
+        """Attention coefficients along the edges, which the op does not keep."""
+        q1, k1, _, q2, k2 = features
+        b, shape, n = self.batch, self.shape, len(self.model.config.degrees)
+        w1, w2 = rows.chunk(2, 1)
+        if ev is not None and n:
+            tau = (ev[b.idx_j] - ev[b.idx_i]).square() @ layer._contract
+            s1, s2 = (_spherical(tau, w, shape.activation) for w in zip(*(p for p in layer.spherical_weights())))
+            w1, w2 = w1 + s1, w2 + s2
+        fade = ops.cutoff_function(self.geometry.distance, shape.cutoff, dtype=q1.dtype) / shape.normalization
+        by_head = lambda q, w, k, h: (q[b.idx_i] * w * k[b.idx_j]).view(b.n_edges, h, -1).sum(2)  # noqa: E731
+        invariant = by_head(q1, w1, k1, shape.n_heads) * fade[:, None]
+        equivariant = by_head(q2, w2, k2, n) * fade[:, None] if n else invariant[:, :0]
+        return Attention(invariant, equivariant)
+
+
+def _spherical(tau: Tensor, weights: tuple[Tensor, ...], activation: str) -> Tensor:
+    w1, b1, w2, b2 = weights
+    return torch.addmm(b2, ops.bias_activation(tau @ w1.T, b1, activation), w2.T)
