@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 from pyff.errors import PyffError
 
-__all__ = ["DEBYE", "ENERGY", "LENGTH", "STRESS", "Units", "parse_energy_unit", "parse_length_unit"]
+__all__ = [
+    "CODATA_2014",
+    "DEBYE",
+    "ENERGY",
+    "LENGTH",
+    "STRESS",
+    "WAVENUMBER",
+    "Units",
+    "parse_energy_unit",
+    "parse_length_unit",
+]
 
 ENERGY = {  # eV per unit
     "eV": 1.0,
@@ -21,6 +31,7 @@ ENERGY = {  # eV per unit
 LENGTH = {"Angstrom": 1.0, "Bohr": 0.529177210903, "nm": 10.0}  # A per unit
 DEBYE = 0.20819433622621247  # e A
 STRESS = {"GPa": 0.0062415090744607636, "kbar": 0.00062415090744607636}  # eV/A^3 per unit
+WAVENUMBER = 1e15 / 2.99792458e10  # cm^-1 per 1/fs: frequency over the speed of light
 
 
 @dataclass(frozen=True)

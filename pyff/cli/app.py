@@ -339,6 +339,45 @@ def relax(
 
 @app.command(
     epilog=_examples("""
+        # six seeds at 300 K and 500 K, 10 ps each
+        pyff stability model.safetensors start.xyz
+        # two models on the same molecule, longer
+        pyff stability so3krates.safetensors no_angles.safetensors dha.xyz --time 100 --out dha.json
+    """)
+)
+def stability(
+    models: Annotated[list[Path], typer.Argument(help="Model files, then the structure.", metavar="MODEL... START")],
+    time: Annotated[float, typer.Option(help="Length of every run in ps.", min=0)] = 10.0,
+    temperatures: Annotated[str, typer.Option(help="K, separated by commas.")] = "300,500",
+    seeds: Annotated[int, typer.Option(help="Runs per temperature.", min=1)] = 6,
+    ensemble: Annotated[str, typer.Option(help="langevin (constant temperature) or nve.")] = "langevin",
+    timestep: Annotated[float, typer.Option(help="fs.")] = 0.5,
+    friction: Annotated[float, typer.Option(help="Of the Langevin thermostat, 1/ps.")] = 1.0,
+    threshold: Annotated[float, typer.Option(help="Largest change of a bond length, A.")] = 0.5,
+    out: Annotated[Path, typer.Option(help="Results (.json); picture, last frames beside.")] = Path("stability.json"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    device: Device = "cpu",
+    dtype: Dtype = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """How long simulations with a model, or several, keep the bonds of a molecule.
+
+    The structure is relaxed, then simulated with several seeds at each temperature. A run ends when a bond has changed
+    by more than the threshold; so it does when the energy is not finite or the temperature runs away.
+    """
+    from pyff.cli.stability import run_stability, stability_options
+
+    options = stability_options(
+        time=time, temperatures=temperatures, seeds=seeds, ensemble=ensemble, timestep=timestep, friction=friction,
+        threshold=threshold, out=out, overwrite=overwrite,
+    )  # fmt: skip
+    return run_stability(Console(quiet, json), models, options, device=device, dtype=dtype and dtype.value)
+
+
+@app.command(
+    epilog=_examples("""
         pyff convert best_model ethanol.safetensors --units kcal/mol,Angstrom --elements H,C,O
         pyff convert params.pkl so3lr.safetensors
     """)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-__all__ = ["Console"]
+__all__ = ["Console", "finite"]
 
 LINE_SECONDS = 10.0  # where the output is a file, progress is a line at most this often
 
@@ -66,7 +66,7 @@ class Console:
     def result(self, **values: Any) -> None:
         """The JSON of --json."""
         if self.json:
-            print(json.dumps(_finite(values), default=str, allow_nan=False))
+            print(json.dumps(finite(values), default=str, allow_nan=False))
 
     @contextlib.contextmanager
     def progress(self, total: int, unit: str = "step") -> Iterator[Callable[[int, str], None]]:
@@ -90,12 +90,12 @@ class Console:
             yield lambda done, text: bar.update(task, completed=done, description=text)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same with None for NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

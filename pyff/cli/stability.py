@@ -1,0 +1,146 @@
+"""`pyff stability`: how long simulations with one or several models keep their bonds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ase import Atoms
+
+from pyff._atomic import atomic_write
+from pyff._figure import save_figure
+from pyff._interrupt import Interrupt
+from pyff.calculators import Calculator
+from pyff.cli import INTERRUPTED
+from pyff.cli.console import Console, finite
+from pyff.cli.threads import threads_for
+from pyff.errors import PyffError
+from pyff.md import (
+    StabilityRun,
+    StabilitySettings,
+    TrajectoryWriter,
+    measure_stability,
+    read_structure,
+    stability_panel,
+    summarize_stability,
+)
+
+__all__ = ["StabilityOptions", "run_stability", "stability_options"]
+
+
+@dataclass(frozen=True)
+class StabilityOptions:
+    """Options of the command; the picture and the last frames go beside `out`."""
+
+    settings: StabilitySettings
+    out: Path
+    overwrite: bool
+
+
+def stability_options(*, temperatures: str, seeds: int, out: Path, overwrite: bool, **settings) -> StabilityOptions:
+    """From what the user typed: temperatures "300,500", a number of seeds."""
+    try:
+        kelvin = tuple(float(text) for text in temperatures.split(","))
+    except ValueError:
+        raise PyffError(
+            f"--temperatures must be numbers separated by commas, such as 300,500; received {temperatures!r}"
+        ) from None
+    chosen = StabilitySettings(temperatures=kelvin, seeds=tuple(range(seeds)), **settings)
+    return StabilityOptions(chosen, out, overwrite)
+
+
+def run_stability(
+    console: Console, files: Sequence[Path], options: StabilityOptions, *, device: str, dtype: str | None
+) -> int:
+    """Run all, writing results after every run; files: the models, then the structure. The exit code."""
+    *models, start = files
+    if not models:
+        raise PyffError(f"give model files and then a structure; received {start} alone. See `pyff stability --help`")
+    if options.out.suffix != ".json":
+        raise PyffError(f"--out must end in .json; received {options.out}")
+    if options.out.exists() and not options.overwrite:
+        raise PyffError(f"{options.out} exists already: add --overwrite or choose another name")
+    atoms, s = read_structure(start), options.settings
+    calculators = {name: Calculator(path, device, dtype) for name, path in _named(models).items()}
+    console.say(
+        f"{atoms.get_chemical_formula()}, {len(atoms)} atoms: {len(models)} x {s.n_runs} runs of {s.time:g} ps at "
+        f"{', '.join(f'{t:g}' for t in s.temperatures)} K, {s.ensemble}, {s.timestep:g} fs"
+    )
+    runs: list[StabilityRun] = []
+    with threads_for(len(atoms)), Interrupt() as interrupt:
+        interrupted = _measure_all(console, atoms, calculators, options, runs) or bool(interrupt.requested)
+    return _conclude(console, runs, options, interrupted)
+
+
+def _named(models: Sequence[Path]) -> dict[str, Path]:
+    """Short names that tell the files apart: the stem, with its folder where stems are equal."""
+    stems = [path.stem for path in models]
+    names = [p.stem if stems.count(p.stem) == 1 else f"{p.parent.name}/{p.stem}" for p in models]
+    if len(set(names)) < len(models):
+        raise PyffError(f"every model must be given once, under a name of its own; received {', '.join(names)}")
+    return dict(zip(names, models))
+
+
+def _measure_all(console: Console, atoms: Atoms, calculators, options: StabilityOptions, runs: list) -> bool:
+    """Runs of every model, added to `runs`; whether they were interrupted."""
+    s, frames = options.settings, options.out.with_suffix(".xyz")
+    with console.progress(s.steps * s.n_runs * len(calculators)) as show, TrajectoryWriter(frames) as last:
+
+        def keep(run: StabilityRun) -> None:
+            runs.append(run)
+            facts = {name: value for name, value in run.as_dict().items() if value != ""}
+            last.write(run.final, **facts)
+            _write(options, runs)
+
+        for before, (name, calculator) in enumerate(calculators.items()):
+            on_step = lambda run, step, text, k=before: show((k * s.n_runs + run) * s.steps + step, text)  # noqa: E731
+            found = measure_stability(atoms, calculator, s, model=name, on_step=on_step, on_run=keep)
+            if len(found) < s.n_runs or found[-1].interrupted:
+                return True
+    return False
+
+
+def _write(options: StabilityOptions, runs: list[StabilityRun]) -> None:
+    content = {
+        "settings": asdict(options.settings),
+        "summary": [asdict(summary) for summary in summarize_stability(runs)],
+        "runs": [run.as_dict() for run in runs],
+    }
+    atomic_write(options.out, json.dumps(finite(content), indent=1) + "\n")
+
+
+def _conclude(console: Console, runs: list[StabilityRun], options: StabilityOptions, interrupted: bool) -> int:
+    summaries, picture = summarize_stability(runs), None
+    if summaries:
+        picture = options.out.with_suffix(".png")
+        save_figure(picture, [stability_panel(runs)], size=4.2, aspect=1.6)
+        _show(console, runs)
+    console.result(
+        results=options.out if runs else None,
+        picture=picture,
+        interrupted=interrupted,
+        summary=[asdict(summary) for summary in summaries],
+    )
+    if runs:
+        console.say(f"results in {options.out}, last frames in {options.out.with_suffix('.xyz')}, picture in {picture}")
+    if interrupted:
+        console.warn(f"interrupted after {sum(not run.interrupted for run in runs)} complete runs")
+        return INTERRUPTED
+    return 0
+
+
+def _show(console: Console, runs: list[StabilityRun]) -> None:
+    columns = ("model", "K", "stable", "mean (ps)", "2 sigma", "fraction", "steps/s")
+    console.table(
+        columns,
+        [
+            (s.model, s.temperature, f"{s.n_stable}/{s.n_runs}", s.stable_time, s.two_sigma, s.fraction,
+             s.frames_per_second)
+            for s in summarize_stability(runs)
+        ],
+    )  # fmt: skip
+    for run in runs:
+        if run.reason:
+            console.say(f"{run.model}, {run.temperature:g} K, seed {run.seed}: {run.reason} ({run.stable_time:g} ps)")
