@@ -12,7 +12,7 @@ from _data import CHECKOUT
 PACKAGE = CHECKOUT / "pyff"
 
 # layer -> the layers it may import besides itself; a new module under pyff/ needs a line here
-_BASE = {"_atomic", "_core", "_figure", "_interrupt", "_threads", "batch", "errors", "units"}
+_BASE = {"_atomic", "_core", "_progress", "_figure", "_interrupt", "_threads", "batch", "errors", "units"}
 _TENSORS = _BASE | {"neighbors", "ops"}
 _NETWORKS = _TENSORS | {"nn", "solvers", "models"}
 _POTENTIALS = _TENSORS | {"data", "models.base", "models.registry", "models.file"}  # a Potential, no concrete model
@@ -20,6 +20,7 @@ _WORKFLOWS = {"train", "md", "sampling", "analysis", "verify", "testing"}
 ALLOWED: dict[str, set[str]] = {
     "_atomic": set(),
     "_core": set(),
+    "_progress": set(),
     "_figure": set(),
     "_interrupt": set(),
     "_threads": set(),

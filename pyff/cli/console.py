@@ -5,14 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 __all__ = ["Console", "finite"]
-
-LINE_SECONDS = 10.0  # where the output is a file, progress is a line at most this often
 
 
 class Console:
@@ -45,6 +41,8 @@ class Console:
         if self.json:
             return
         from rich import box
+        from rich.console import Console as Rich
+        from rich.measure import Measurement
         from rich.table import Table
 
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, title_style="bold")
@@ -53,7 +51,14 @@ class Console:
             table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
         for row in rows:
             table.add_row(*(f"{x:.4g}" if isinstance(x, float) else str(x) for x in row))
-        self.out.print(table, soft_wrap=False)
+        # as wide as it has to be: a number that is cut off is worse than a line that wraps
+        natural = Measurement.get(self.out, self.out.options.update(max_width=1000), table).maximum
+        Rich(highlight=False, width=max(natural, self.out.width)).print(table)
+
+    def text(self, text: str) -> None:
+        """Lines as they are. Shown also when quiet."""
+        if not self.json:
+            self.out.print(text, markup=False)
 
     def facts(self, rows: Sequence[tuple[str, str]]) -> None:
         """Name and value, aligned. Shown also when quiet."""
@@ -71,23 +76,10 @@ class Console:
     @contextlib.contextmanager
     def progress(self, total: int, unit: str = "step") -> Iterator[Callable[[int, str], None]]:
         """Yields show(done, text): a bar on a terminal, a line now and then elsewhere, nothing when quiet."""
-        if self.quiet:
-            yield lambda done, text: None
-            return
-        if not self.err.is_terminal:
-            yield _lines(total, unit)
-            return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from pyff._progress import Live
 
-        columns = (
-            MofNCompleteColumn(),
-            BarColumn(bar_width=24),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-        )
-        with Progress(*columns, console=self.err) as bar:
-            task = bar.add_task("", total=total)
-            yield lambda done, text: bar.update(task, completed=done, description=text)
+        with Live(self.err, total, unit, quiet=self.quiet) as live:
+            yield live.show
 
 
 def finite(value: Any) -> Any:
@@ -97,15 +89,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _lines(total: int, unit: str) -> Callable[[int, str], None]:
-    last = [time.monotonic()]
-
-    def show(done: int, text: str) -> None:
-        now = time.monotonic()
-        if now - last[0] >= LINE_SECONDS or done >= total:
-            last[0] = now
-            print(f"{unit} {done}/{total}  {text}", file=sys.stderr, flush=True)
-
-    return show

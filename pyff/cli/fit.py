@@ -117,9 +117,8 @@ def run_fit(console: Console, config: RunConfig, folder: Path, *, resume: bool =
 
 
 def show_metrics(console: Console, metrics: Metrics) -> None:
-    """Table of errors in the units of the data."""
-    columns = (f"{metrics.n_frames} frames", "MAE", "RMSE", "RMS of labels", "unit")
-    console.table(columns, metrics.rows())
+    """Table of errors in the units of the data, and in eV."""
+    console.text(metrics.table())
 
 
 def fit_model(
