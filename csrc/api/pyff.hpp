@@ -11,6 +11,7 @@
 
 #include "math/activation.hpp"
 #include "math/cutoff.hpp"
+#include "math/pair_energy.hpp"
 #include "math/radial.hpp"
 #include "neighbors/kernel_params.hpp"
 
@@ -159,6 +160,37 @@ struct FilterNodesParams {
   const T* grad_out;
   NetworkGradient<T> grad;
   T* scratch;  // threads x the elements of cpu/scratch.hpp
+  int threads;
+};
+
+// ---- sums of pair energies --------------------------------------------------------------------------------------
+// Forward: energy_i = 1/2 sum_{p: i<-j} e(|r_p|; a_i, a_j), r_p = pos[j] - pos[i] + shift_p cell[b]. The pairs hold both
+// directions; each is evaluated at its receiver, for all that the receiver needs, and nothing is written per pair.
+// Backward, from the cotangent grad_energy: grad_pos, grad_atom, and per receiver virial and grad_law, whose sums over
+// the atoms of a system and over all atoms are the gradients of cell and law. Double backward, from the cotangents
+// cot_* of those: energy is the cotangent of grad_energy, the others are the cotangents of their arguments. Null
+// outputs are not computed.
+struct PairEnergyParams {
+  std::int64_t n_atoms;
+  const std::int64_t* row_ptr;  // [N + 1] pairs of receiver i are row_ptr[i] .. row_ptr[i + 1] - 1
+  const std::int64_t* idx_j;    // [P] senders
+  const std::int32_t* shift;    // [P, 3]
+  const std::int64_t* batch;    // [N] system of each atom
+  const double* pos;            // [N, 3] A
+  const double* cell;           // [B, 3, 3] A, rows are lattice vectors
+  PairLaw law;
+  const double* atom;            // [N, A] parameters of the atoms; A and Q follow from the law
+  const double* law_parameters;  // [Q]
+  const double* grad_energy;     // [N]
+  const double* cot_pos;         // [N, 3]
+  const double* cot_cell;        // [B, 3, 3]
+  const double* cot_atom;        // [N, A]
+  const double* cot_law;         // [Q]
+  double* energy;                // [N] eV
+  double* grad_pos;              // [N, 3]
+  double* virial;                // [N, 3, 3]
+  double* grad_atom;             // [N, A]
+  double* grad_law;              // [N, Q]
   int threads;
 };
 

@@ -16,5 +16,6 @@ T* pointer(std::uintptr_t address) {
 void bind_cfconv(py::module_& m);
 void bind_cuda(py::module_& m);
 void bind_edge_geometry(py::module_& m);
+void bind_pair_energy(py::module_& m);
 void bind_pointwise(py::module_& m);
 void bind_neighbors(py::module_& m);

@@ -25,6 +25,8 @@ PYFF_HD double sqrt_of(double x) { return std::sqrt(x); }
 // ln(1 + y) for y in [0, 1]
 PYFF_HD float log1p_unit(float y) { return std::log1p(y); }
 PYFF_HD double log1p_unit(double y) { return std::log1p(y); }
+// ln x for positive normal x
+PYFF_HD double log_of(double x) { return std::log(x); }
 PYFF_HD float select(bool condition, float a, float b) { return condition ? a : b; }
 PYFF_HD double select(bool condition, double a, double b) { return condition ? a : b; }
 

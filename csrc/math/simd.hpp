@@ -165,6 +165,17 @@ inline Vec<T> log1p_series(Vec<T> y) {
 inline FloatVec log1p_unit(FloatVec y) { return log1p_series<float, 8>(y); }
 inline DoubleVec log1p_unit(DoubleVec y) { return log1p_series<double, 17>(y); }
 
+// ln x = n ln 2 + ln m, sqrt(1/2) <= m < sqrt(2), ln m = 2 atanh((m - 1) / (m + 1)); x positive and normal. The magic
+// number turns an integer into a double.
+inline DoubleVec log_of(DoubleVec x) {
+  const LongVec bits = (LongVec)x, shifted = (bits - 0x3fe6a09e667f3bcdLL) >> 52;  // sqrt(1/2)
+  const DoubleVec n = (DoubleVec)(shifted + 0x4338000000000000LL) - 6755399441055744.0;
+  const DoubleVec m = (DoubleVec)(bits - (shifted << 52)), s = (m - 1) / (m + 1), z = s * s;
+  DoubleVec p = splat(1.0 / 23);
+  for (int k = 10; k >= 1; --k) p = p * z + 1.0 / (2 * k + 1);
+  return n * 6.93147180369123816490e-01 + (2 * s + (2 * s * z * p + n * 1.90821492927058770002e-10));
+}
+
 // no preset uses tanh in a hot loop: lane by lane
 inline FloatVec tanh_of(FloatVec x) {
   FloatVec out = x;

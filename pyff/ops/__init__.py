@@ -7,6 +7,7 @@ from pyff.ops.cfconv import FilterShape, cfconv, cfconv_table, filter_nodes
 from pyff.ops.edge_geometry import edge_geometry, strained
 from pyff.ops.equivariant_attention import AttentionShape, equivariant_attention
 from pyff.ops.neighbor_list import NeighborList, neighbor_list
+from pyff.ops.pair_energy import coulomb_energy, dispersion_energy, zbl_energy
 from pyff.ops.radial import (
     BernsteinBasis,
     BesselBasis,
@@ -33,7 +34,9 @@ __all__ = [
     "bias_activation",
     "cfconv",
     "cfconv_table",
+    "coulomb_energy",
     "cutoff_function",
+    "dispersion_energy",
     "edge_geometry",
     "equivariant_attention",
     "filter_nodes",
@@ -41,4 +44,5 @@ __all__ = [
     "radial_basis",
     "strained",
     "within_cutoff",
+    "zbl_energy",
 ]

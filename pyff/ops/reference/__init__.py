@@ -11,6 +11,7 @@ from pyff.ops.reference.equivariant_attention import equivariant_attention
 from pyff.ops.reference.geometry import edge_geometry
 from pyff.ops.reference.harmonics import spherical_harmonics
 from pyff.ops.reference.neighbor_list import neighbor_list
+from pyff.ops.reference.pair_energy import coulomb_energy, dispersion_energy, zbl_energy
 from pyff.ops.reference.pointwise import bias_activation, cutoff_function, radial_basis
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "cfconv",
     "cfconv_flat",
     "cfconv_table",
+    "coulomb_energy",
     "cutoff_function",
+    "dispersion_energy",
     "double_backward",
     "edge_geometry",
     "equivariant_attention",
@@ -27,4 +30,5 @@ __all__ = [
     "neighbor_list",
     "radial_basis",
     "spherical_harmonics",
+    "zbl_energy",
 ]
