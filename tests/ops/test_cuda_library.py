@@ -162,7 +162,7 @@ for dtype in (torch.float32, torch.float64):
     coef = draw(k, 6, f)
     compare("cfconv_table", dtype, [(coef.data_ptr(), k, 0.0, 3.0 / k)], [coef])
     weights = [draw(f, size), draw(f), draw(f, f), draw(f)]
-    shape = ((0.0, 0.75, 1.5, size), (1, 3.0, 0.0), 1, 2)
+    shape = ((0, 0.0, 0.75, 1.5, size), (1, 3.0, 0.0), 1, 2)
     compare("cfconv_network", dtype, [[w.data_ptr() for w in weights], shape], weights)
 print("ok")
 """
