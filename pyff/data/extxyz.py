@@ -16,7 +16,13 @@ from pyff.errors import DataError
 __all__ = ["atoms_frame", "read_extxyz"]
 
 _GEOMETRY = ("numbers", "positions")
-_UNIT_KEYS = {"energy": "energy_unit", "length": "length_unit", "force": "force_unit", "stress": "stress_unit", "dipole": "dipole_unit"}
+_UNIT_KEYS = {
+    "energy": "energy_unit",
+    "length": "length_unit",
+    "force": "force_unit",
+    "stress": "stress_unit",
+    "dipole": "dipole_unit",
+}
 
 
 def read_extxyz(path: Path) -> tuple[list[Frame], DeclaredUnits]:
