@@ -6,6 +6,7 @@ from pyff.ops.bias_activation import bias_activation
 from pyff.ops.cfconv import FilterShape, cfconv, cfconv_table, filter_nodes
 from pyff.ops.edge_geometry import edge_geometry, strained
 from pyff.ops.equivariant_attention import AttentionShape, equivariant_attention
+from pyff.ops.ewald import EwaldSplit, ewald_energy, ewald_split
 from pyff.ops.neighbor_list import NeighborList, neighbor_list
 from pyff.ops.pair_energy import coulomb_energy, dispersion_energy, zbl_energy
 from pyff.ops.radial import (
@@ -25,6 +26,7 @@ __all__ = [
     "BernsteinBasis",
     "BesselBasis",
     "Cutoff",
+    "EwaldSplit",
     "ExpGaussianBasis",
     "FilterShape",
     "GaussianBasis",
@@ -39,6 +41,8 @@ __all__ = [
     "dispersion_energy",
     "edge_geometry",
     "equivariant_attention",
+    "ewald_energy",
+    "ewald_split",
     "filter_nodes",
     "neighbor_list",
     "radial_basis",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pyff.models.terms.dispersion import Dispersion
 from pyff.models.terms.electrostatics import Electrostatics
+from pyff.models.terms.ewald import EwaldElectrostatics
 from pyff.models.terms.zbl import ZBL
 
-__all__ = ["ZBL", "Dispersion", "Electrostatics"]
+__all__ = ["ZBL", "Dispersion", "Electrostatics", "EwaldElectrostatics"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pyff.ops.reference.cfconv import cfconv, cfconv_flat, cfconv_table, filter_nodes, filter_nodes_flat
 from pyff.ops.reference.derivatives import double_backward
 from pyff.ops.reference.equivariant_attention import equivariant_attention, equivariant_attention_flat
+from pyff.ops.reference.ewald import ewald_energy
 from pyff.ops.reference.geometry import edge_geometry
 from pyff.ops.reference.harmonics import spherical_harmonics
 from pyff.ops.reference.neighbor_list import neighbor_list
@@ -26,6 +27,7 @@ __all__ = [
     "edge_geometry",
     "equivariant_attention",
     "equivariant_attention_flat",
+    "ewald_energy",
     "filter_nodes",
     "filter_nodes_flat",
     "neighbor_list",
