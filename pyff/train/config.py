@@ -107,7 +107,7 @@ class TrainConfig(BaseModel):
         found = recipe(name, len(train), n_atoms, changes)
         labels: dict[str, float] = {}
         if train.count("stress"):
-            labels["stress_weight"] = found.get("energy_weight", cls.model_fields["energy_weight"].default)
+            labels["stress_weight"] = cls.from_dict(found).energy_weight
         if train.count("target"):
             labels |= {"target_weight": 1.0, "energy_weight": 0.0, "forces_weight": 0.0, "stress_weight": 0.0}
         labels |= {f"{label}_weight": 0.0 for label in ("energy", "forces") if not train.count(label)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyff._figure import save_figure
+from pyff.batch import LABELS
 from pyff.train.metrics import Predictions
 from pyff.units import Units
 
@@ -99,10 +100,8 @@ def learning_curve(history: Sequence[Mapping], kind: str, units: Units | None = 
     if kind == "loss":
         curves = {"train_loss": ("training loss", 1.0), "valid_loss": ("validation loss", 1.0)}
     else:
-        curves = {
-            "valid_energy_mae": (f"energy MAE ({units.energy})", units.energy_factor),
-            "valid_forces_mae": (f"force MAE ({units.force})", units.force_factor),
-        }
+        of = {name: units.of_label(name) for name in LABELS}
+        curves = {f"valid_{name}_mae": (f"{name} MAE ({unit})", factor) for name, (factor, unit) in of.items()}
 
     def draw(axes: Axes) -> None:
         for key, (label, factor) in curves.items():

@@ -41,3 +41,11 @@ def test_config_yaml_runs_no_code(tmp_path):
     (tmp_path / "c.yaml").write_text("- lr\n")
     with pytest.raises(PyffError, match="must hold 'name: value' lines; received a list"):
         TrainConfig.from_yaml(tmp_path / "c.yaml")
+
+
+def test_config_stop_lr_must_be_reached():
+    assert TrainConfig(max_epochs=None, stop_lr=1e-5, schedule="exponential").stop_lr == 1e-5
+    with pytest.raises(PyffError, match="stop_lr must be reached: at least min_lr"):
+        TrainConfig.from_dict({"stop_lr": 1e-7, "min_lr": 1e-6})
+    with pytest.raises(PyffError, match="with schedule constant"):
+        TrainConfig.from_dict({"stop_lr": 1e-5, "schedule": "constant"})

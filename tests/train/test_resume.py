@@ -22,6 +22,7 @@ CONFIGS = {
     "plateau": {"schedule": "plateau", "plateau_patience": 1, "plateau_cooldown": 1, "optimizer": "adamw"},
     "exponential": {"schedule": "exponential", "decay_steps": 10, "weight_decay": 1e-3},
     "float64": {"schedule": "constant", "dtype": "float64", "warmup_steps": 12},
+    "amsgrad": {"schedule": "exponential", "decay_steps": 10, "optimizer": "amsgrad"},
 }
 
 

@@ -219,3 +219,18 @@ def test_trainer_progress_prints_plain_lines_in_the_units_of_the_data(tmp_path, 
     assert "epoch 3" in text and "kcal/mol/Angstrom" in text and "\x1b" not in text
     Trainer(PairModel(), FAST, tmp_path / "quiet", quiet=True).fit(TRAIN, VALID)
     assert capsys.readouterr() == ("", "")
+
+
+def test_trainer_stops_when_the_learning_rate_has_come_down(tmp_path):
+    config = changed(FAST, schedule="exponential", decay_rate=0.5, decay_steps=8, stop_lr=2e-3, max_epochs=None)
+    _, report = fit(tmp_path, config)
+    # 0.01 0.5^(step/8) is below 0.002 after 18.6 steps; eight steps are an epoch
+    assert report.stopped == "stop_lr" and report.epochs == 3 and "come down to stop_lr" in report.text()
+
+
+def test_trainer_amsgrad_keeps_the_largest_second_moment(tmp_path):
+    fit(tmp_path, changed(FAST, optimizer="amsgrad"))
+    tensors, _ = load_checkpoint(tmp_path / "run" / "last.safetensors")
+    largest = tensors["training.optimizer.net.0.weight.max_exp_avg_sq"]
+    assert (largest >= tensors["training.optimizer.net.0.weight.exp_avg_sq"]).all()
+    assert not torch.equal(largest, tensors["training.optimizer.net.0.weight.exp_avg_sq"])
