@@ -57,12 +57,13 @@ struct Step {
 // 1 / (1 + exp(1/(1-c) - 1/c)). cutoff(CutoffKind::smooth) is the same function with more derivatives, for scalars.
 template <class N>
 PYFF_HD Step<N> smooth_step(N r, double on, double off) {
-  constexpr double edge = 1.0 / 700;  // exp(-700) is no more than the smallest number
+  constexpr double edge = 1.0 / 300;  // f or 1 - f is exp(-300) there, and its derivatives have room in the exponent
   const double k = 1 / (off - on);
   const N x = (r - on) * k, low = Constant<N>::of(edge), high = Constant<N>::of(1 - edge);
   const N one = Constant<N>::of(1), zero = Constant<N>::of(0);
   const N c = select(x < low, low, select(x > high, high, x));
-  const N a = 1 / c, b = 1 / (1 - c), e = exp_of(b - a), f = 1 / (1 + e), g = e * f;
+  const N rest = 1 - c, inverse = 1 / (c * rest), a = rest * inverse, b = c * inverse;
+  const N e = exp_of(b - a), f = 1 / (1 + e), g = e * f;
   const N slope = -k * (f * g) * (a * a + b * b);
   const auto before = x < low, after = x > high;
   return {select(before, one, select(after, zero, f)), select(before, zero, select(after, one, g)),
