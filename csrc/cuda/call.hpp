@@ -5,6 +5,8 @@
 
 namespace pyff::cuda {
 
+enum Order : int { kForward = 0, kBackward = 1, kDoubleBackward = 2 };
+
 // Work is enqueued on the stream; nothing waits for it. The scratch may be reused once the stream has passed the call.
 struct Call {
   void* stream;  // cudaStream_t

@@ -106,7 +106,7 @@ void network_rows(int order, const CfconvNetworkParams<T>& p, const Pairs& pairs
 template <class T>
 std::int64_t cfconv_table_scratch(int order, const CfconvTableParams<T>& p) {
   Arena arena;
-  if (order != kForward && p.grad.coef) TableGradientPlan<T>(p, arena);
+  if (order != kForward && p.grad.coef) table_gradient_plan(p, arena);
   return arena.used();
 }
 

@@ -3,23 +3,10 @@
 #pragma once
 
 #include "cuda/cfconv_rows.hpp"
+#include "cuda/formulas.hpp"
 #include "cuda/tile_product.hpp"
-#include "math/activation.hpp"
-#include "math/radial.hpp"
 
 namespace pyff::cuda {
-
-// A block may always ask for this much (compute capability 8.6, 8.9 and 12.0 grant 99 KiB).
-constexpr std::int64_t kSharedBudget = 96 * 1024;
-
-template <class T>
-PYFF_DEVICE_NOINLINE math::Jet<T> activation_of(Activation kind, T x) {
-  return math::activation(kind, x);
-}
-PYFF_DEVICE_NOINLINE math::Jet<double> radial_of(const RadialBasis& basis, int k, double d) {
-  return math::radial_basis(basis, k, d);
-}
-PYFF_DEVICE_NOINLINE math::Jet<double> cutoff_of(const Cutoff& cutoff, double d) { return math::cutoff(cutoff, d); }
 
 // Pairs first .. first + count - 1. Each stands for two edges: edge[p] and its reverse.
 struct PairRange {
@@ -124,8 +111,8 @@ struct NetworkFilterKernel {
 // Calls run(integral_constant Rows) with the tallest tile whose kernel fits: shared(Rows) bytes.
 template <class Shared, class Run>
 void with_tile_rows(Shared&& shared, Run&& run) {
-  if (shared(std::integral_constant<int, 4>{}) <= kSharedBudget) return run(std::integral_constant<int, 4>{});
-  if (shared(std::integral_constant<int, 2>{}) <= kSharedBudget) return run(std::integral_constant<int, 2>{});
+  if (shared(std::integral_constant<int, 4>{}) <= simt::kSharedBudget) return run(std::integral_constant<int, 4>{});
+  if (shared(std::integral_constant<int, 2>{}) <= simt::kSharedBudget) return run(std::integral_constant<int, 2>{});
   const std::int64_t least = shared(std::integral_constant<int, 1>{}), most = simt::max_shared_bytes();
   if (least > most) {
     std::ostringstream text;

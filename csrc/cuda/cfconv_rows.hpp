@@ -14,8 +14,6 @@ namespace pyff::cuda {
 
 namespace math = ::pyff::PYFF_ISA;
 
-enum Order : int { kForward = 0, kBackward = 1, kDoubleBackward = 2 };
-
 // V features side by side, loaded with one instruction.
 template <class T, int V>
 struct alignas(sizeof(T) * V) Pack {

@@ -28,6 +28,8 @@ namespace pyff::simt {
 
 constexpr int kWarp = 32;
 constexpr std::int64_t kMaxBlocks = 2147483647;
+// A block may always ask for this much (compute capability 8.6, 8.9 and 12.0 grant 99 KiB).
+constexpr std::int64_t kSharedBudget = 96 * 1024;
 
 using Stream = void*;  // cudaStream_t; ignored on the host
 
