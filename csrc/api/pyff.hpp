@@ -246,6 +246,26 @@ struct AttentionParams {
   int threads;
 };
 
+// ---- particle meshes ---------------------------------------------------------------------------------------------------
+// W_i(m) = M(u_ix - m_x) M(u_iy - m_y) M(u_iz - m_z) at the points m of a periodic mesh, M the cardinal B-spline.
+// Spread: mesh_out(m) = sum_i (weight_i + direction_i . d/du_i) W_i(m); weight or direction may be null.
+// Gather: value_i = sum_m mesh(m) W_i(m), gradient_i = d value_i/du_i, and curvature_i = (d gradient_i/du_i) direction_i;
+// any of the three may be null.
+struct MeshParams {
+  std::int64_t n_atoms;
+  std::int64_t shape[3];  // at least 2 order points along each axis
+  int order;              // 4 or 6
+  const double* u;          // [N, 3] positions in mesh points, 0 <= u <= shape
+  const double* weight;     // [N]
+  const double* direction;  // [N, 3]
+  const double* mesh;       // [shape]
+  double* mesh_out;         // [shape]
+  double* value;            // [N]
+  double* gradient;         // [N, 3]
+  double* curvature;        // [N, 3]
+  int threads;
+};
+
 // ---- fused pointwise layers --------------------------------------------------------------------------------------
 // y = act(x + bias), with x [rows, F]; backward grad_x = grad_y act'(x + bias); double backward with cotangent u of
 // grad_x: cotangent of grad_y = u act', of x = u grad_y act''. The cotangent of bias is the column sum of that of x.

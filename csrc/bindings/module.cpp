@@ -22,6 +22,7 @@ PYBIND11_MODULE(_core, m) {
   bind_cfconv(m);
   bind_cuda(m);
   bind_edge_geometry(m);
+  bind_mesh(m);
   bind_pair_energy(m);
   bind_pointwise(m);
   bind_neighbors(m);

@@ -17,6 +17,7 @@ void bind_attention(py::module_& m);
 void bind_cfconv(py::module_& m);
 void bind_cuda(py::module_& m);
 void bind_edge_geometry(py::module_& m);
+void bind_mesh(py::module_& m);
 void bind_pair_energy(py::module_& m);
 void bind_pointwise(py::module_& m);
 void bind_neighbors(py::module_& m);

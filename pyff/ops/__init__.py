@@ -7,6 +7,7 @@ from pyff.ops.cfconv import FilterShape, cfconv, cfconv_table, filter_nodes
 from pyff.ops.edge_geometry import edge_geometry, strained
 from pyff.ops.equivariant_attention import AttentionShape, equivariant_attention
 from pyff.ops.ewald import EwaldSplit, ewald_energy, ewald_split
+from pyff.ops.mesh import mesh_gather, mesh_spread
 from pyff.ops.neighbor_list import NeighborList, neighbor_list
 from pyff.ops.pair_energy import coulomb_energy, dispersion_energy, zbl_energy
 from pyff.ops.radial import (
@@ -44,6 +45,8 @@ __all__ = [
     "ewald_energy",
     "ewald_split",
     "filter_nodes",
+    "mesh_gather",
+    "mesh_spread",
     "neighbor_list",
     "radial_basis",
     "strained",

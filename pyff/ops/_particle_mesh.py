@@ -8,16 +8,15 @@ Source: Essmann et al., J. Chem. Phys. 103, 8577 (1995), eqs. 3.7 and 4.1-4.8.
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import torch
 from torch import Tensor
 
 from pyff.ops._fourier_sum import reciprocal_kernel
+from pyff.ops.mesh import mesh_gather, mesh_spread
+from pyff.ops.reference.mesh import spline_weights
 
-__all__ = ["ORDERS", "mesh_potential", "mesh_shape", "spline_weights"]
-
-ORDERS = (4, 6)  # an odd order has no inverse at the mesh's highest frequency
+__all__ = ["mesh_potential", "mesh_shape"]
 
 
 def mesh_shape(cell: Tensor, spacing: float, order: int) -> tuple[int, int, int]:
@@ -40,41 +39,6 @@ def _has_large_factor(n: int) -> bool:
     return n > 1
 
 
-@cache
-def _spline_coefficients(order: int) -> tuple[tuple[float, ...], ...]:
-    """c[m][j]: M_order(w + j) = sum_m c[m][j] w^m for w in [0, 1), by the recursion of the cardinal B-splines."""
-    pieces = [[0.0, 1.0], [1.0, -1.0]]  # M_2: w and 1 - w, lowest power first
-    for n in range(3, order + 1):
-        old = [*pieces, [0.0] * (n - 1)]
-        pieces = []
-        for j in range(n):
-            rising = _times(old[j], j, 1.0)
-            falling = _times(old[j - 1] if j else [0.0] * (n - 1), n - j, -1.0)
-            pieces.append([(a + b) / (n - 1) for a, b in zip(rising, falling)])
-    return tuple(zip(*pieces))
-
-
-def _times(polynomial: list[float], a: float, b: float) -> list[float]:
-    """polynomial (a + b w)."""
-    return [a * x + b * y for x, y in zip([*polynomial, 0.0], [0.0, *polynomial])]
-
-
-def spline_weights(w: Tensor, order: int) -> Tensor:
-    """M_order(w + j), j = 0 .. order - 1, along a new last axis."""
-    powers = [torch.ones_like(w), w]
-    while len(powers) < order:
-        powers.append(powers[-1] * w)  # products: the derivatives of 0**0 are not numbers
-    coefficients = torch.tensor(_spline_coefficients(order), dtype=w.dtype, device=w.device)
-    return torch.stack(powers, -1) @ coefficients
-
-
-def _spline_spectrum(size: int, order: int, like: Tensor) -> Tensor:
-    """1 / |sum_j M(j + 1) exp(2 pi i n j / size)|^2 for n = 0 .. size - 1: what spreading and interpolation damp."""
-    knots = spline_weights(like.new_zeros(()), order)[1:]  # M(1) .. M(order - 1)
-    spectrum = torch.fft.fft(torch.nn.functional.pad(knots, (0, size - order + 1)))
-    return 1 / spectrum.abs().square()
-
-
 def mesh_potential(
     pos: Tensor, cell: Tensor, charges: Tensor, alpha: float, shape: tuple[int, int, int], order: int
 ) -> Tensor:
@@ -83,31 +47,43 @@ def mesh_potential(
     order 4: twice continuously differentiable in pos, 6: four times.
     """
     fractional = pos @ torch.linalg.inv(cell)
-    sizes = torch.tensor(shape, dtype=pos.dtype, device=pos.device)
-    u = (fractional - fractional.detach().floor()) * sizes
-    base = u.detach().floor()
-    weights = spline_weights(u - base, order)  # [N, 3, order]
-    points = base.long()[:, :, None] - torch.arange(order, device=pos.device)
-    points = points % torch.tensor(shape, device=pos.device)[:, None]
-    plane = (weights[:, 1, :, None] * weights[:, 2, None]).flatten(1)
-    place = (points[:, 1, :, None] * shape[2] + points[:, 2, None]).flatten(1)
-    mesh = pos.new_zeros(shape[0] * shape[1] * shape[2])
-    for j in range(order):  # one slice of the stencil at a time: less memory than all of it
-        values = (charges * weights[:, 0, j])[:, None] * plane
-        mesh = mesh.index_add(0, (points[:, 0, j, None] * (shape[1] * shape[2]) + place).flatten(), values.flatten())
-    potential = _convolved(mesh.reshape(shape), cell, alpha, order).flatten()
-    total = torch.zeros_like(charges)
-    for j in range(order):
-        there = potential[points[:, 0, j, None] * (shape[1] * shape[2]) + place]
-        total = total + weights[:, 0, j] * (there * plane).sum(1)
-    return total
+    u = (fractional - fractional.detach().floor()) * fractional.new_tensor(shape)
+    mesh = mesh_spread(charges, u, shape, order)
+    return mesh_gather(_Convolution.apply(mesh, _kernel(cell, alpha, shape, order)), u, order)
 
 
-def _convolved(mesh: Tensor, cell: Tensor, alpha: float, order: int) -> Tensor:
-    shape = mesh.shape
+def _kernel(cell: Tensor, alpha: float, shape: tuple[int, int, int], order: int) -> Tensor:
+    """What the mesh's spectrum is multiplied by: the reciprocal kernel, and what the splines damp twice over."""
     numbers = [torch.fft.fftfreq(n, 1 / n, dtype=cell.dtype, device=cell.device) for n in shape[:2]]
     numbers.append(torch.fft.rfftfreq(shape[2], 1 / shape[2], dtype=cell.dtype, device=cell.device))
-    b1, b2, b3 = (_spline_spectrum(n, order, mesh) for n in shape)
+    b1, b2, b3 = (_spline_spectrum(n, order, cell) for n in shape)
     kernel = reciprocal_kernel(tuple(numbers), cell, alpha)
-    kernel = kernel * (b1[:, None, None] * b2[:, None] * b3[: numbers[2].shape[0]])
-    return torch.fft.irfftn(kernel * torch.fft.rfftn(mesh), s=shape, norm="forward")
+    return kernel * (b1[:, None, None] * b2[:, None] * b3[: numbers[2].shape[0]])
+
+
+def _spline_spectrum(size: int, order: int, like: Tensor) -> Tensor:
+    """1 / |sum_j M(j + 1) exp(2 pi i n j / size)|^2, n = 0 .. size - 1."""
+    knots = spline_weights(like.detach().new_zeros(()), order)[1:]  # M(1) .. M(order - 1)
+    spectrum = torch.fft.fft(torch.nn.functional.pad(knots, (0, size - order + 1)))
+    return 1 / spectrum.abs().square()
+
+
+class _Convolution(torch.autograd.Function):
+    """irfftn(kernel rfftn(x)) of an even kernel, which is its own transpose: torch's derivatives of rfftn and irfftn
+    would each take a complex transform of the whole mesh."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, kernel: Tensor) -> Tensor:
+        ctx.save_for_backward(x, kernel)
+        return torch.fft.irfftn(kernel * torch.fft.rfftn(x), s=x.shape, norm="forward")
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, kernel = ctx.saved_tensors
+        of_x = _Convolution.apply(grad, kernel) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return of_x, None
+        product = (torch.fft.rfftn(x) * torch.fft.rfftn(grad).conj()).real
+        half = torch.full((kernel.shape[2],), 2.0, dtype=kernel.dtype, device=kernel.device)  # k and -k
+        half[0] = half[-1] = 1.0
+        return of_x, product * half

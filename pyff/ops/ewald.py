@@ -11,7 +11,8 @@ from torch import Tensor
 from pyff.batch import GraphBatch, PairList
 from pyff.ops._check import require, require_device
 from pyff.ops._fourier_sum import fourier_potential, n_vectors
-from pyff.ops._particle_mesh import ORDERS, mesh_potential, mesh_shape
+from pyff.ops._particle_mesh import mesh_potential, mesh_shape
+from pyff.ops.mesh import ORDERS
 from pyff.ops.neighbor_list import neighbor_list
 from pyff.ops.pair_energy import coulomb_energy
 from pyff.units import CODATA_2014

@@ -10,7 +10,7 @@ import torch
 
 from pyff import ops
 from pyff.ops import _fourier_sum, reference
-from pyff.ops._particle_mesh import mesh_shape, spline_weights
+from pyff.ops._particle_mesh import mesh_shape
 from pyff.units import CODATA_2014
 
 from _twins import derivatives, error  # isort: skip
@@ -262,18 +262,6 @@ def test_mesh_is_smooth_for_atoms_on_the_cell_boundary(order):
         assert error(forces(at(fractional + side), method="pme", **options), there) < 1e-7
     elsewhere = forces(at(fractional + double([3, -2, 1])), method="pme", **options)
     assert error(elsewhere, there) < 1e-11
-
-
-@pytest.mark.parametrize("order", [4, 6])
-def test_splines_are_the_cardinal_b_splines(order):
-    """M_n(x) = 1/(n-1)! sum_k (-1)^k C(n, k) max(x - k, 0)^(n-1), which sum to one at any w."""
-    w = torch.linspace(0, 1, 11, dtype=torch.float64)
-    got = spline_weights(w, order)
-    for j in range(order):
-        x = w + j
-        want = sum((-1) ** k * math.comb(order, k) * (x - k).clamp(min=0) ** (order - 1) for k in range(order + 1))
-        torch.testing.assert_close(got[:, j], want / math.factorial(order - 1), rtol=0, atol=1e-13)
-    torch.testing.assert_close(got.sum(1), torch.ones(11, dtype=torch.float64), rtol=0, atol=1e-14)
 
 
 def test_mesh_has_fast_even_sizes_that_are_fine_enough():

@@ -35,6 +35,8 @@ def samples(differentiable: bool):
         "edge_geometry": (leaf(BATCH.pos), leaf(BATCH.cell), BATCH.shift, *g, BATCH.batch),
         "bias_activation": (leaf(h), leaf(numbers(f)), ACTIVATIONS["ssp"]),
         "radial_basis": (leaf(d), 0, 0.0, 0.5, 2.0, 5, torch.float64),
+        "mesh_spread": (leaf(numbers(5)), leaf(numbers(5, 3).abs()), [8, 8, 10], 4),
+        "mesh_gather": (leaf(numbers(8, 8, 10)), leaf(numbers(5, 3).abs()), 4),
         "cutoff_function": (leaf(d), 1, CUTOFF, 0.0, torch.float64),
         "cfconv_table": (leaf(h), leaf(d), leaf(numbers(10, 6, f)), *g, 0.0, CUTOFF / 10),
         "filter_nodes": (*map(leaf, weights), d.detach(), 0, 0.0, 1.5, 0.2, n_rbf, 1, CUTOFF, 0.0, 1, 0),

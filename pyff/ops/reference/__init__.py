@@ -11,6 +11,7 @@ from pyff.ops.reference.equivariant_attention import equivariant_attention, equi
 from pyff.ops.reference.ewald import ewald_energy
 from pyff.ops.reference.geometry import edge_geometry
 from pyff.ops.reference.harmonics import spherical_harmonics
+from pyff.ops.reference.mesh import mesh_gather, mesh_spread
 from pyff.ops.reference.neighbor_list import neighbor_list
 from pyff.ops.reference.pair_energy import coulomb_energy, dispersion_energy, zbl_energy
 from pyff.ops.reference.pointwise import bias_activation, cutoff_function, radial_basis
@@ -30,6 +31,8 @@ __all__ = [
     "ewald_energy",
     "filter_nodes",
     "filter_nodes_flat",
+    "mesh_gather",
+    "mesh_spread",
     "neighbor_list",
     "radial_basis",
     "spherical_harmonics",
