@@ -124,7 +124,7 @@ class Messages:
         b, shape, n = self.batch, self.shape, len(self.model.config.degrees)
         w1, w2 = rows.chunk(2, 1)
         if ev is not None and n:
-            tau = (ev[b.idx_j] - ev[b.idx_i]).square() @ layer._contract
+            tau = layer.invariants(ev[b.idx_j] - ev[b.idx_i])
             s1, s2 = (_spherical(tau, w, shape.activation) for w in zip(*(p for p in layer.spherical_weights())))
             w1, w2 = w1 + s1, w2 + s2
         fade = ops.cutoff_function(self.geometry.distance, shape.cutoff, dtype=q1.dtype) / shape.normalization

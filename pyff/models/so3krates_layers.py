@@ -57,7 +57,7 @@ class Layer(nn.Module):
                     self.register_parameter(f"{name}_w{part}", _lecun(f, f))
                     self.register_parameter(f"{name}_b{part}", _zeros(f))
         self.exchange_w, self.exchange_b = _lecun(f + n, f + n), _zeros(f + n)
-        self.register_buffer("_contract", _contraction(config.degrees), persistent=False)
+        self._contract = self._contract64 = _contraction(config.degrees)
         self.frozen_table, self.frozen_constant = Frozen(), Frozen()
         if config.identity_init:
             self._start_as_identity()
@@ -90,6 +90,12 @@ class Layer(nn.Module):
             return y
         heads = y.view(len(y), w.shape[0], w.shape[1])
         return _rms_norm(heads).view_as(y)
+
+    def invariants(self, ev: Tensor) -> Tensor:
+        """tau [N,L] of Euclidean variables [N,M]."""
+        if self._contract.dtype != ev.dtype or self._contract.device != ev.device:
+            self._contract = self._contract64.to(ev)  # not a buffer: model.float().double() would round the factors
+        return ev.square() @ self._contract
 
     def spherical_weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Weights of the spherical filters, as `ops.equivariant_attention` takes them."""
@@ -134,7 +140,7 @@ class Layer(nn.Module):
 
     def _exchange(self, x: Tensor, ev: Tensor, gate: bool) -> tuple[Tensor, Tensor]:
         f = x.shape[1]
-        both = torch.cat([x, ev.square() @ self._contract], 1) if self.config.degrees else x
+        both = torch.cat([x, self.invariants(ev)], 1) if self.config.degrees else x
         if not gate or not self.config.degrees:
             return x + torch.addmm(self.exchange_b[:f], both, self.exchange_w[:f].T), ev
         y = torch.addmm(self.exchange_b, both, self.exchange_w.T)
@@ -241,7 +247,7 @@ def _by_head(x: Tensor, w: Tensor) -> Tensor:
 
 def _contraction(degrees: tuple[int, ...]) -> Tensor:
     """[M,L] such that squares of Euclidean variables times it are their invariants tau."""
-    matrix = torch.zeros(sum(2 * d + 1 for d in degrees), len(degrees))
+    matrix = torch.zeros(sum(2 * d + 1 for d in degrees), len(degrees), dtype=torch.float64)
     first = 0
     for k, degree in enumerate(degrees):
         matrix[first : first + 2 * degree + 1, k] = (2 * degree + 1) ** -0.5
