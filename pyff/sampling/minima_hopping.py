@@ -25,12 +25,15 @@ from pyff.errors import PyffError
 from pyff.md.bonds import BOND_SCALE, bonded_pairs, fragments
 from pyff.md.dynamics import without_net_motion
 from pyff.md.relax import quasi_newton, relax
+from pyff.sampling.curvature import lowest_curvature, softened
 from pyff.sampling.fingerprint import Fingerprint, fingerprint
 
 __all__ = ["HopSettings", "HopState", "Minimum", "Visit", "hop_minima"]
 
 # H, B, C, N, O, F, Si, P, S, Cl, As, Se, Br, Te, I: what molecules with fixed bonds are made of
 _NONMETALS = {1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 33, 34, 35, 52, 53}
+_SADDLE = -0.02  # eV/A^2: a curvature below shows a saddle point; noise of forces and rotation stays above
+_PUSH = 0.2  # A, away from a saddle point
 _LOOSE = 1.6  # times the covalent radii: parts of a cluster farther apart than this have come off
 
 
@@ -41,8 +44,9 @@ class HopSettings:
     temperature in K and energy_window (E_diff) in eV: where the search starts; it adapts both.
     passes: an escape ends after that many minima of the potential energy along its path; timestep in fs; md_steps: at
     most; softening: steps that turn its first velocities towards flat directions, 0 for random ones.
-    fmax in eV/A, relax_steps: of the relaxation. energy_tolerance in eV, distance_tolerance in A (root mean square
-    over sorted distances): closer minima are one. mirror: whether mirror images are the "same" minimum or "distinct".
+    fmax in eV/A, relax_steps: of the relaxation. energy_tolerance in eV, distance_tolerance in A (of
+    `Fingerprint.difference`): closer minima are one. mirror: whether mirror images are the "same" minimum or
+    "distinct".
     keep: "bonds" rejects minima with another bond graph than the start, "fragments" those in more parts, "all" none;
     "auto" is bonds for a molecule (nonmetals only), fragments for an open cluster, all for a periodic structure.
     """
@@ -56,7 +60,7 @@ class HopSettings:
     fmax: float = 1e-3
     relax_steps: int = 2000
     energy_tolerance: float = 1e-3
-    distance_tolerance: float = 0.05
+    distance_tolerance: float = 0.1
     mirror: Literal["same", "distinct"] = "same"
     keep: Literal["auto", "bonds", "fragments", "all"] = "auto"
     seed: int = 0
@@ -224,6 +228,8 @@ class _Search:
         """The relaxed start structure, visit 0."""
         began, atoms = time.perf_counter(), self._at(self.atoms.positions)
         report = self._relax(atoms)
+        if report.converged:
+            report = self._leave_saddle(atoms, report, 0)
         if report.interrupted:
             return None, None
         if not report.converged:
@@ -249,6 +255,8 @@ class _Search:
             if interrupt.requested:
                 return None, None
             report = self._relax(atoms)
+            if report.converged and self._recognised(state, atoms, report.energy)[0] == "new":
+                report = self._leave_saddle(atoms, report, last.number + 1)
             if report.interrupted:
                 return None, None
             note, energy = "" if report.converged else report.stopped, report.energy
@@ -270,33 +278,27 @@ class _Search:
     def _relax(self, atoms: Atoms):
         return relax(atoms, fmax=self.s.fmax, steps=self.s.relax_steps, optimizer=quasi_newton(atoms))
 
+    def _leave_saddle(self, atoms: Atoms, report, number: int):
+        """Where the forces vanish without a minimum, go on downhill; the report of the last relaxation."""
+        for attempt in range(3):
+            rng = np.random.default_rng([self.s.seed, number, attempt])
+            curvature, direction = lowest_curvature(atoms, rng.normal(size=(len(atoms), 3)))
+            if curvature > _SADDLE:
+                break
+            atoms.positions += _PUSH * direction
+            report = self._relax(atoms)
+            if not report.converged:
+                break
+        return report
+
     def _start_moving(self, atoms: Atoms, temperature: float, number: int) -> None:
         """Velocities of a temperature, turned towards flat directions of the surface."""
         masses = atoms.get_masses()[:, None]
         rng = np.random.default_rng([self.s.seed, number])
         velocity = without_net_motion(atoms, rng.normal(size=(len(atoms), 3)) / np.sqrt(masses))
         kinetic = units.kB * temperature * max(1, 3 * len(atoms) - 6) * rng.chisquare(20) / 20
-        velocity = without_net_motion(atoms, self._softened(atoms, velocity))
+        velocity = without_net_motion(atoms, softened(atoms, velocity, self.s.softening))
         atoms.set_velocities(velocity * np.sqrt(kinetic / (masses * velocity**2).sum()))
-
-    def _softened(self, atoms: Atoms, direction: np.ndarray) -> np.ndarray:
-        """Directions v <- v - s (H v - (v.H v) v), H v from forces at a small displacement.
-
-        This damps the part along stiff bonds, which cannot lead over a barrier. The step s is a quarter of the inverse
-        of |H v| of the first, random direction: stable up to eight times its curvature.
-        """
-        origin, forces, size = atoms.positions.copy(), None, 0.05 * np.sqrt(len(atoms))
-        direction = direction / np.linalg.norm(direction)
-        step = None
-        for _ in range(self.s.softening):
-            forces = atoms.get_forces() if forces is None else forces
-            atoms.positions = origin + size * direction
-            curved = (forces - atoms.get_forces()) / size
-            step = step or 0.25 / max(np.linalg.norm(curved), 1e-12)
-            direction = direction - step * (curved - (curved * direction).sum() * direction)
-            direction = direction / np.linalg.norm(direction)
-        atoms.positions = origin
-        return direction
 
     def _climb(self, atoms: Atoms, interrupt: Interrupt) -> int:
         """Newton's dynamics until the potential energy has passed enough minima; the number of steps."""

@@ -41,8 +41,12 @@ def test_fingerprint_sees_a_turned_group_and_the_elements():
     turned = atoms.copy()
     turned.set_dihedral(1, 0, 2, 3, 60 + atoms.get_dihedral(1, 0, 2, 3), indices=[3])
     assert fingerprint(atoms).difference(fingerprint(turned)) > 0.1
+    big, other = atoms + molecule("C6H6"), turned + molecule("C6H6")
+    for both in (big, other):
+        both.positions[9:] += [0, 0, 4]
+    assert fingerprint(big).difference(fingerprint(other)) > 0.1
     swapped = molecule("CO2")
-    swapped.numbers[:] = [8, 6, 8]
+    swapped.positions = swapped.positions[[1, 0, 2]]  # C-O-O
     assert fingerprint(molecule("CO2")).difference(fingerprint(swapped)) > 0.2
 
 
