@@ -1,0 +1,129 @@
+"""`pyff minima`: search for the minima of a structure with a model file."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pyff._atomic import atomic_write
+from pyff._figure import save_figure
+from pyff._interrupt import Interrupt
+from pyff.calculators import Calculator
+from pyff.cli import INTERRUPTED
+from pyff.cli.console import Console
+from pyff.cli.threads import threads_for
+from pyff.errors import PyffError
+from pyff.md import read_structure
+from pyff.sampling import HopSettings, HopState, MinimaLog, discovery_panel, hop_minima, visit_panel
+
+__all__ = ["MinimaOptions", "run_minima"]
+
+SHOWN = 10  # minima in the table
+
+
+@dataclass(frozen=True)
+class MinimaOptions:
+    """Options of the command; time in minutes. Record and picture go beside `out`."""
+
+    settings: HopSettings
+    escapes: int
+    time: float | None
+    out: Path
+    resume: bool
+    overwrite: bool
+
+    @property
+    def record(self) -> Path:
+        return self.out.with_suffix(".jsonl")
+
+
+def run_minima(
+    console: Console, model: Path, start: Path, options: MinimaOptions, *, device: str, dtype: str | None
+) -> int:
+    """Search, writing as it goes; the exit code."""
+    if options.out.suffix not in (".xyz", ".extxyz"):
+        raise PyffError(f"--out must end in .xyz or .extxyz; received {options.out}")
+    if not options.resume and not options.overwrite:
+        for path in (options.out, options.record):
+            if path.exists():
+                raise PyffError(f"{path} exists already: add --resume to continue it, --overwrite, or another --out")
+    atoms, log = read_structure(start), MinimaLog(options.record)
+    calculator = Calculator(model, device, dtype)
+    state = log.resume(atoms, options.settings) if options.resume else None
+    if state is None:
+        log.begin(atoms, options.settings)
+    console.say(
+        f"{atoms.get_chemical_formula()}, {len(atoms)} atoms, {calculator.model_name} in {calculator.dtype}: "
+        f"{options.escapes} escapes" + (f", continuing after {len(state.visits) - 1}" if state and state.visits else "")
+    )
+    with threads_for(len(atoms)), Interrupt() as interrupt, console.progress(options.escapes, "escape") as show:
+
+        def on_visit(state: HopState, visit, pos) -> None:
+            log.append(visit, pos)
+            show(
+                visit.number,
+                f"{visit.outcome:6s} {len(state.minima)} minima, lowest {state.lowest.energy:.4f} eV, "
+                f"{visit.next_temperature:.0f} K, window {visit.next_energy_window:.3f} eV",
+            )
+
+        seconds = None if options.time is None else 60 * options.time
+        state = hop_minima(atoms, calculator, options.settings, escapes=options.escapes, state=state, seconds=seconds,
+                           on_visit=on_visit)  # fmt: skip
+    interrupted = bool(interrupt.requested) or (options.time is None and len(state.visits) <= options.escapes)
+    return _conclude(console, state, options, interrupted)
+
+
+def _conclude(console: Console, state: HopState, options: MinimaOptions, interrupted: bool) -> int:
+    picture = options.out.with_suffix(".png")
+    if state.minima:
+        _write_minima(options.out, state)
+        save_figure(picture, [visit_panel(state), discovery_panel(state)], size=3.8, aspect=1.4)
+        _show(console, state)
+    lowest = state.sorted()
+    console.result(
+        minima=options.out if state.minima else None,
+        record=options.record,
+        picture=picture if state.minima else None,
+        n_minima=len(state.minima),
+        escapes=max(0, len(state.visits) - 1),
+        fraction_new=state.fraction_new,
+        energies=[state.minima[k].energy for k in lowest],
+        visits=[state.minima[k].visits for k in lowest],
+        found_at=[state.minima[k].found_at for k in lowest],
+        last=asdict(state.visits[-1]) if state.visits else None,
+        interrupted=interrupted,
+    )
+    if interrupted:
+        again = "the same command with --resume goes on" if state.visits else "nothing was found yet"
+        console.warn(f"interrupted after {max(0, len(state.visits) - 1)} escapes; {again}")
+        return INTERRUPTED
+    console.say(f"minima by energy in {options.out}, record in {options.record}, picture in {picture}")
+    return 0
+
+
+def _write_minima(path: Path, state: HopState) -> None:
+    from ase.io.extxyz import write_extxyz
+
+    text = io.StringIO()
+    write_extxyz(text, [state.structure(k) for k in state.sorted()])
+    atomic_write(path, text.getvalue())
+
+
+def _show(console: Console, state: HopState) -> None:
+    numbers = state.sorted()
+    low = state.lowest.energy
+    rows = [
+        (str(rank), 1000 * (state.minima[k].energy - low), state.minima[k].visits, state.minima[k].found_at)
+        for rank, k in enumerate(numbers[:SHOWN], 1)
+    ]
+    title = "minima" if len(numbers) <= SHOWN else f"the lowest {SHOWN} of {len(numbers)} minima"
+    console.table(("", "meV above the lowest", "visits", "found at visit"), rows, title=title)
+    escapes = [v.outcome for v in state.visits[1:]]
+    counts = ", ".join(f"{escapes.count(name)} {name}" for name in ("new", "known", "same", "broken", "failed"))
+    console.facts([("lowest", f"{low:.6f} eV"), ("escapes", f"{len(escapes)}: {counts}")])
+    if escapes and escapes.count("broken") > len(escapes) / 2:
+        console.warn(
+            "most escapes changed the bonds or parts of the structure and were rejected; if these count as minima too, "
+            "use --keep all; else start at a lower --temperature"
+        )
