@@ -69,6 +69,7 @@ def finetune(
         ValueError: an unknown strategy. PyffError and others: as Trainer.fit.
     """
     model, origin = _parent(parent)
+    about = model.info
     for name, data in (("train", train), ("valid", valid), ("test", test)):
         _require_elements(model, name, data, origin["file"])
     chosen = set(trainable_parameters(model, strategy))
@@ -83,7 +84,7 @@ def finetune(
         report = trainer.fit(train, valid, resume=resume, overwrite=overwrite, on_start=on_start)
     finally:
         model.requires_grad_(True)
-    model.info = {"parent": {**origin, "strategy": strategy}}
+    model.info = {"parent": {**origin, "strategy": strategy, "info": about}}
     return FineTuned(model, report, before, predict(model, compared), text)
 
 

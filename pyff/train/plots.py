@@ -100,8 +100,10 @@ def learning_curve(history: Sequence[Mapping], kind: str, units: Units | None = 
     if kind == "loss":
         curves = {"train_loss": ("training loss", 1.0), "valid_loss": ("validation loss", 1.0)}
     else:
-        of = {name: units.of_label(name) for name in LABELS}
-        curves = {f"valid_{name}_mae": (f"{name} MAE ({unit})", factor) for name, (factor, unit) in of.items()}
+        curves = {}
+        for name in LABELS:
+            factor, unit = units.of_label(name)
+            curves[f"valid_{name}_mae"] = (f"{name} MAE ({unit})" if unit else f"{name} MAE", factor)
 
     def draw(axes: Axes) -> None:
         for key, (label, factor) in curves.items():

@@ -29,6 +29,7 @@ def parent(tmp_path_factory):
     model = SchNet(SMALL, (1, 6))
     config = TrainConfig(max_epochs=12, lr=0.01, batch_size=8, schedule="cosine", checkpoint_interval=1)
     Trainer(model, config, folder / "run", quiet=True).fit(morse_data(60), morse_data(10, seed=1))
+    model.info = {"origin": "a test"}
     pyff.save(model, folder / "parent.safetensors")
     return folder / "parent.safetensors"
 
@@ -76,7 +77,7 @@ def test_finetuned_model_remembers_its_parent(parent, tmp_path):
     pyff.save(tuned.model, tmp_path / "tuned.safetensors")
     expected = hashlib.sha256(parent.read_bytes()).hexdigest()
     assert pyff.load(tmp_path / "tuned.safetensors").info["parent"] == {
-        "file": "parent.safetensors", "sha256": expected, "strategy": "final_mlp",
+        "file": "parent.safetensors", "sha256": expected, "strategy": "final_mlp", "info": {"origin": "a test"},
     }  # fmt: skip
 
 
