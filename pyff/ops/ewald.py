@@ -38,11 +38,14 @@ class EwaldSplit:
     spacing: float
 
 
-def ewald_split(accuracy: float, *, cutoff: float | None = None, length: float | None = None, order: int = 6):
+def ewald_split(
+    accuracy: float, *, cutoff: float | None = None, length: float | None = None, order: int = 6
+) -> EwaldSplit:
     """The EwaldSplit whose parts are all truncated at the same relative accuracy of the forces.
 
     Given the cutoff (A) of the pairs, alpha = s / cutoff with s = sqrt(-ln accuracy); given the damping length (A) of
-    erf(r/length)/r, alpha = 1 / length and there are no pairs. k_cutoff = 2 s alpha.
+    erf(r/length)/r, alpha = 1 / length and there are no pairs. k_cutoff = 2 s alpha; spacing (A) is that of a mesh with
+    B-splines of this order, 4 or 6. ValueError, naming the argument, for values out of range.
     """
     if not ACCURACY[0] <= accuracy <= ACCURACY[1]:
         raise ValueError(f"accuracy must lie in {ACCURACY[0]}..{ACCURACY[1]}; received {accuracy}")
@@ -146,7 +149,7 @@ def _reciprocal(pos: Tensor, cell: Tensor, charges: Tensor, split: EwaldSplit, m
 
 def _cheaper(n_atoms: int, cell: Tensor, split: EwaldSplit, order: int) -> str:
     points = math.prod(mesh_shape(cell, split.spacing, order))
-    mesh = 8 * n_atoms * order**3 + 10 * points  # in units of one atom times one vector, measured
+    mesh = 1.5 * n_atoms * order**3 + 20 * points  # in units of one atom times one vector, measured
     return "ewald" if n_atoms * n_vectors(cell, split.k_cutoff) < mesh else "pme"
 
 

@@ -171,7 +171,7 @@ def test_ewald_energy_equals_its_twin(options):
     a, b = random_ions(7, seed=1), random_ions(5, np.diag([4.0, 9.0, 5.0]), seed=2, neutral=False)
     batch = torch.repeat_interleave(torch.arange(2), torch.tensor([7, 5]))
     inputs = [torch.cat([a[k], b[k]]) for k in (0, 1, 3)]
-    call = lambda fn, **more: lambda p, c, q: fn(p, c, batch, q, accuracy=1e-5, **options, **more)  # noqa: E731
+    call = lambda fn, **more: lambda p, c, q: fn(p, c, batch, q, accuracy=1e-2, **options, **more)  # noqa: E731
     got = derivatives(call(ops.ewald_energy, method="ewald"), inputs)
     for ours, twins in zip(got, derivatives(call(reference.ewald_energy), inputs)):
         assert all(error(x, y) < 1e-10 for x, y in zip(ours, twins))

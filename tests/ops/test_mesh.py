@@ -35,7 +35,9 @@ def numbers(*shape, seed=1):
 def test_splines_are_the_cardinal_b_splines(order):
     """M_n(x) = 1/(n-1)! sum_k (-1)^k C(n, k) max(x - k, 0)^(n-1)."""
     for w in (0.0, 0.25, 0.7, 1.0 - 1e-12):
-        mesh = ops.mesh_spread(torch.ones(1, dtype=torch.float64), torch.full((1, 3), 6 + w).double(), SHAPE, order)
+        mesh = ops.mesh_spread(
+            torch.ones(1, dtype=torch.float64), torch.full((1, 3), 6 + w, dtype=torch.float64), SHAPE, order
+        )
         got = mesh.sum((1, 2))
         for m in range(12):
             x = 6 + w - m
