@@ -144,7 +144,9 @@ def test_so3krates_tables_follow_the_weights():
 
 def test_so3krates_runs_the_network_where_a_pair_is_closer_than_the_table_begins():
     m = model(torch.float32, radial_basis="bernstein")
-    close = graph_batch([([1, 1, 8], np.array([[0.0, 0, 0], [0.2, 0, 0], [1.2, 0.3, 0]]), np.zeros((3, 3)), False)], 3.0)
+    close = graph_batch(
+        [([1, 1, 8], np.array([[0.0, 0, 0], [0.2, 0, 0], [1.2, 0.3, 0]]), np.zeros((3, 3)), False)], 3.0
+    )
     with torch.no_grad():
         m(close)
         assert m.last_filters == "exact"
@@ -194,7 +196,9 @@ def test_so3krates_euclidean_variables_turn_like_spherical_harmonics():
     assert (mirrored - ev * parity).abs().max() < 1e-12 * ev.abs().max()
 
 
-@pytest.mark.parametrize("config", [{}, SO3LR_LIKE, V2_LIKE, {"degrees": ()}], ids=["paper", "so3lr", "v2", "invariant"])
+@pytest.mark.parametrize(
+    "config", [{}, SO3LR_LIKE, V2_LIKE, {"degrees": ()}], ids=["paper", "so3lr", "v2", "invariant"]
+)
 def test_so3krates_is_a_potential(config):
     check_potential(model(**config))
 
