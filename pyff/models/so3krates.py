@@ -25,8 +25,10 @@ from pyff.models.base import MAX_Z, AtomOutputs, EnergyModel, conserved_charges,
 from pyff.models.registry import register
 from pyff.models.so3krates_attention import Messages
 from pyff.models.so3krates_config import SO3kratesConfig
+from pyff.models.so3krates_inference import frozen_features, is_plain
 from pyff.models.so3krates_layers import AtomReadout, ElectronEmbedding, HirshfeldReadout, Layer
 from pyff.nn.filter_table import FilterTable, default_intervals, filters_in_words
+from pyff.ops._check import runs_on_twin
 
 __all__ = ["SO3krates", "SO3kratesConfig"]
 
@@ -139,10 +141,16 @@ class SO3krates(EnergyModel):
         arguments = {"zbl": (), "electrostatics": (charge,), "dispersion": (hirshfeld,)}
         terms = {name: term(batch, geometry, *arguments[name]) for name, term in self.terms.items()}
         attention = None if messages.attention is None else tuple(messages.attention)
-        return AtomOutputs(energy, charge, terms, hirshfeld, Features(x, ev), attention)
+        features = Features(x, ev) if is_wanted("features") else None
+        return AtomOutputs(energy, charge, terms, hirshfeld, features, attention)
 
-    def _features(self, batch: GraphBatch, messages: Messages) -> tuple[Tensor, Tensor]:
+    def _features(self, batch: GraphBatch, messages: Messages) -> tuple[Tensor, Tensor | None]:
+        """(x, ev) after the last layer; ev only where it is wanted."""
         x, ev = self._embed(batch), None
+        if is_plain(self.config) and not is_wanted("features", "attention"):
+            tables = messages.frozen_tables()
+            if tables is not None and not runs_on_twin("equivariant_attention", batch.pos):
+                return frozen_features(self.layers, x, messages, tables), None
         first, last = x, len(self.layers) - 1
         for k, layer in enumerate(self.layers):
             if self.config.residual_scalars:
