@@ -198,8 +198,9 @@ class AtomReadout(nn.Module):
         self._frozen = Frozen()
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N,1], float64."""
         w1, b1, w2, b2 = _doubles(self._frozen, (self.w1, self.b1, self.w2, self.b2))
-        return torch.addmm(b2, ops.bias_activation(x.double() @ w1.T, b1, self.activation), w2.T)[:, 0]
+        return torch.addmm(b2, ops.bias_activation(x.double() @ w1.T, b1, self.activation), w2.T)
 
 
 class HirshfeldReadout(nn.Module):
@@ -215,9 +216,13 @@ class HirshfeldReadout(nn.Module):
         self.query = _embedding(MAX_Z + 1, HIRSHFELD_KEYS)
         self._frozen = Frozen()
 
-    def forward(self, x: Tensor, Z: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        """Keys k_i [N,64], float64."""
         w1, b1, w2, b2 = _doubles(self._frozen, (self.w1, self.b1, self.w2, self.b2))
-        keys = torch.addmm(b2, ops.bias_activation(x.double() @ w1.T, b1, self.activation), w2.T)
+        return torch.addmm(b2, ops.bias_activation(x.double() @ w1.T, b1, self.activation), w2.T)
+
+    def ratios(self, keys: Tensor, Z: Tensor) -> Tensor:
+        """h_i [N] from the keys."""
         dots = (self.query[Z] * keys).sum(1)
         return (self.shift[Z] + dots / math.sqrt(HIRSHFELD_KEYS)).abs()
 

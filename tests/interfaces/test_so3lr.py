@@ -183,7 +183,7 @@ def test_so3lr_stress_of_a_small_box_through_ase(source, references):
 def test_reader_refuses_foreign_pickles_and_missing_options(tmp_path, references):
     data = (shared_data("model_so3lr") / "params.pkl").read_bytes()
     (tmp_path / "params.pkl").write_bytes(data)
-    with pytest.raises(ConversionError, match="hyperparameters.json must lie beside"):
+    with pytest.raises(ConversionError, match=r"hyperparameters\.json must lie beside"):
         read_so3lr(tmp_path / "params.pkl")
     for length in (0, 1, 100, 5000, 400_000, len(data) - 1):
         (tmp_path / "cut.pkl").write_bytes(data[:length])
@@ -192,7 +192,7 @@ def test_reader_refuses_foreign_pickles_and_missing_options(tmp_path, references
     evil = tmp_path / "evil.pkl"
     evil.write_bytes(pickle.dumps({"params": {"feature_embeddings_0": print}}))
     assert is_so3lr(evil)
-    with pytest.raises(PickleError, match="refers to builtins.print"):
+    with pytest.raises(PickleError, match=r"refers to builtins\.print"):
         read_so3lr(evil)
     assert not is_so3lr(references / "dha.xyz")
 
@@ -204,11 +204,11 @@ def test_reader_names_an_option_or_parameter_that_does_not_fit(source, tmp_path)
         to_pyff(replace(source, options={**source.options, "message_normalization": "softmax"}))
     with pytest.raises(ConversionError, match="option 'cutoff_fn'"):
         to_pyff(replace(source, options={k: v for k, v in source.options.items() if k != "cutoff_fn"}))
-    with pytest.raises(ConversionError, match="layers_3/attention_block/.* is missing"):
+    with pytest.raises(ConversionError, match=r"layers_3/attention_block/.* is missing"):
         to_pyff(replace(source, options={**source.options, "num_layers": 4}))
     with pytest.raises(ConversionError, match="embedding must have shape"):
         to_pyff(replace(source, options={**source.options, "num_features": 64}))
     options = tmp_path / "hyperparameters.json"
     options.write_text(json.dumps([1, 2]))
-    with pytest.raises(ConversionError, match="must be SO3LR's hyperparameters.json"):
+    with pytest.raises(ConversionError, match=r"must be SO3LR's hyperparameters\.json"):
         read_so3lr(shared_data("model_so3lr") / "params.pkl", options)

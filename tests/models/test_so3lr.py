@@ -17,7 +17,8 @@ from pyff.models.so3krates import SO3krates, SO3kratesConfig
 from pyff.testing import check_potential, example_systems
 
 SMALL = {"n_features": 16, "n_heads": 2, "degrees": (1, 2), "n_layers": 2, "n_rbf": 8, "cutoff": 3.0,
-         "attention_normalization": 5.0, "readout_features": 8, "long_range_cutoff": 4.0, "dispersion_width": 1.0}  # fmt: skip
+         "attention_normalization": 5.0, "readout_features": 8, "long_range_cutoff": 4.0,
+         "dispersion_width": 1.0}  # fmt: skip
 
 
 def model(dtype=torch.float64, **changes) -> SO3krates:
