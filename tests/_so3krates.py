@@ -1,5 +1,5 @@
-"""SO3krates by its equations, in plain torch: the first layer with Euclidean variables of zero, filters along every edge,
-both directions, no op of pyff but the twins of the basis, the cutoff and the spherical harmonics."""
+"""SO3krates by its equations, in plain torch: the first layer with Euclidean variables of zero, filters along every
+edge, both directions, no op of pyff but the twins of the basis, the cutoff and the spherical harmonics."""
 
 from __future__ import annotations
 

@@ -81,6 +81,8 @@ class Calculator(AseCalculator):
         self.implemented_properties = _offered(self.model, self.model_name)
         self.device = torch.device(device)
         self.info: dict[str, Any] = {}
+        # properties asked for of this structure and of the one before
+        self._asked, self._asked_before = set(), set()
 
     @property
     def dtype(self) -> str:
@@ -100,13 +102,22 @@ class Calculator(AseCalculator):
         old, new = _state(self.atoms), _state(atoms)
         return [name for name in new if not np.array_equal(old[name], new[name])]
 
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True):
+        """A property by ASE's name, from the cache where nothing has changed."""
+        value = super().get_property(name, atoms, allow_calculation)
+        self._asked.add(name)
+        return value
+
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
         """Compute the properties asked for (ASE calls this; use `atoms.get_...`)."""
         if atoms is not None:
             if self.check_state(atoms):
                 self.results = {}  # what is not asked for now would stay from the structure before
+                self._asked_before, self._asked = self._asked, set()
             self.atoms = atoms.copy()
         atoms = self.atoms
+        # loops that read the energy first and then the forces should not pay for two calculations
+        properties = {*properties, *(self._asked_before & {"forces"})}
         try:
             results = self._compute(atoms, properties)
         except PropertyNotImplementedError:

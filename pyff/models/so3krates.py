@@ -25,8 +25,11 @@ from pyff.models.base import MAX_Z, AtomOutputs, EnergyModel, conserved_charges,
 from pyff.models.registry import register
 from pyff.models.so3krates_attention import Messages
 from pyff.models.so3krates_config import SO3kratesConfig
+from pyff.models.so3krates_inference import frozen_readouts, is_plain
 from pyff.models.so3krates_layers import AtomReadout, ElectronEmbedding, HirshfeldReadout, Layer
 from pyff.nn.filter_table import FilterTable, default_intervals, filters_in_words
+from pyff.nn.frozen import Frozen
+from pyff.ops._check import runs_on_twin
 
 __all__ = ["SO3krates", "SO3kratesConfig"]
 
@@ -69,6 +72,7 @@ class SO3krates(EnergyModel):
         if c.hirshfeld:
             self.hirshfeld_readout = HirshfeldReadout(c)
         self.terms = _terms(c) if c.zbl or c.long_range else nn.ModuleDict()
+        self.frozen_readouts = Frozen()
         self.basis = c.basis()
         self.attention_shape = ops.AttentionShape(
             c.degrees or (1,), c.n_heads, ops.Cutoff(c.cutoff_function, c.cutoff), c.head_normalization(c.n_heads),
@@ -122,28 +126,46 @@ class SO3krates(EnergyModel):
 
     def atom_outputs(self, batch: GraphBatch, geometry: Geometry) -> AtomOutputs:
         c = self.config
-        messages = Messages(self, batch, geometry, record=is_wanted("attention"))
-        x, ev = self._features(batch, messages)
-        self._intervals = messages.intervals
-        energy = self.readout(x)
+        readouts = {"energy": self.readout}
+        if c.electrostatics or (c.charges and is_wanted("charges", "dipole")):
+            readouts["charge"] = self.charge_readout
+        if c.dispersion or (c.hirshfeld and is_wanted("hirshfeld")):
+            readouts["hirshfeld"] = self.hirshfeld_readout
+        out, features, attention = self._network(batch, geometry, readouts)
+        energy = out["energy"][:, 0]
         if c.element_scale:
             energy = energy * self.element_scale[batch.Z]
         if c.element_shift:
             energy = energy + self.element_shift[batch.Z]
         energy = energy * c.output_scale + c.output_shift
         charge = hirshfeld = None
-        if c.electrostatics or (c.charges and is_wanted("charges", "dipole")):
-            charge = conserved_charges(self.charge_readout(x) + self.charge_shift[batch.Z], batch)
-        if c.dispersion or (c.hirshfeld and is_wanted("hirshfeld")):
-            hirshfeld = self.hirshfeld_readout(x, batch.Z)
+        if "charge" in out:
+            charge = conserved_charges(out["charge"][:, 0] + self.charge_shift[batch.Z], batch)
+        if "hirshfeld" in out:
+            hirshfeld = self.hirshfeld_readout.ratios(out["hirshfeld"], batch.Z)
         arguments = {"zbl": (), "electrostatics": (charge,), "dispersion": (hirshfeld,)}
         terms = {name: term(batch, geometry, *arguments[name]) for name, term in self.terms.items()}
-        attention = None if messages.attention is None else tuple(messages.attention)
-        return AtomOutputs(energy, charge, terms, hirshfeld, Features(x, ev), attention)
+        return AtomOutputs(energy, charge, terms, hirshfeld, features, attention)
 
-    def _features(self, batch: GraphBatch, messages: Messages) -> tuple[Tensor, Tensor]:
-        x, ev = self._embed(batch), None
-        first, last = x, len(self.layers) - 1
+    def _network(self, batch: GraphBatch, geometry: Geometry, readouts: dict[str, nn.Module]):
+        """(output of each readout, features, attention), the last two None where they are not wanted."""
+        messages = Messages(self, batch, geometry, record=is_wanted("attention"))
+        x = self._embed(batch)
+        tables = None
+        if is_plain(self.config) and not is_wanted("features", "attention"):
+            tables = messages.frozen_tables()
+        if tables is not None and not runs_on_twin("equivariant_attention", batch.pos):
+            self._intervals = messages.intervals
+            return frozen_readouts(self, x, messages, tables, readouts), None, None
+        x, ev = self._features(x, messages)
+        self._intervals = messages.intervals
+        attention = None if messages.attention is None else tuple(messages.attention)
+        features = Features(x, ev) if is_wanted("features") else None
+        return {name: readout(x) for name, readout in readouts.items()}, features, attention
+
+    def _features(self, x: Tensor, messages: Messages) -> tuple[Tensor, Tensor]:
+        """(x, ev) after the last layer, from the embedding."""
+        ev, first, last = None, x, len(self.layers) - 1
         for k, layer in enumerate(self.layers):
             if self.config.residual_scalars:
                 x = self.carry[k] * x + self.skip[k] * first

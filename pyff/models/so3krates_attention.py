@@ -43,22 +43,41 @@ class Messages:
         self.attention: list[Attention] | None = [] if record else None
 
     def __call__(self, layer: Layer, features: tuple[Tensor, ...], ev: Tensor | None) -> tuple[Tensor, Tensor]:
-        b, table = self.batch, None
-        if self.tabulate:
-            table = self._learned_table(layer, ev) if self.learning else self._frozen_table(layer, ev)
-        radial = self._rows(layer, ev) if table is None else table[0]
+        radial, table = self.radial(layer, ev)
         x, ev_out = ops.equivariant_attention(
-            features, ev, radial, None if ev is None else layer.spherical_weights(), self.geometry.vec,
-            b.row_ptr, b.idx_i, b.idx_j, b.edge_rev, self.shape,
-            table=None if table is None else (self.model.nodes.start, table[1]),
+            features, ev, radial, None if ev is None else layer.spherical_weights(), self.geometry.vec, *self.graph,
+            self.shape, table=table,
         )  # fmt: skip
-        self.intervals.append(0 if table is None else len(radial))
         if self.attention is not None:
             rows = radial if table is None else self._rows(layer, ev)
             self.attention.append(self._coefficients(layer, features, ev, rows))
         if not self.model.config.degrees:  # the op has one degree at least; queries and keys of ours are zero
             ev_out = ev_out[:, :0]
         return x, ev_out
+
+    def radial(self, layer: Layer, ev: Tensor | None) -> tuple[Tensor, tuple[float, float] | None]:
+        """Radial filters for the op: (coefficients, (start, spacing)) of a table, or (rows [E,2F], None)."""
+        table = None
+        if self.tabulate:
+            table = self._learned_table(layer, ev) if self.learning else self._frozen_table(layer, ev is None)
+        self.intervals.append(0 if table is None else len(table[0]))
+        if table is None:
+            return self._rows(layer, ev), None
+        return table[0], (self.model.nodes.start, table[1])
+
+    def frozen_tables(self) -> list[tuple[Tensor, tuple[float, float]]] | None:
+        """Tables of all layers, for weights that stay; None where a layer has none that is fine enough."""
+        if self.learning or not self.tabulate:
+            return None
+        tables = [self._frozen_table(layer, k == 0) for k, layer in enumerate(self.model.layers)]
+        if None in tables:
+            return None
+        self.intervals = [len(coefficients) for coefficients, _ in tables]
+        return [(coefficients, (self.model.nodes.start, spacing)) for coefficients, spacing in tables]
+
+    @property
+    def graph(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.batch.row_ptr, self.batch.idx_i, self.batch.idx_j, self.batch.edge_rev
 
     @cached_property
     def _pairs(self) -> tuple[Tensor, Tensor]:
@@ -89,10 +108,11 @@ class Messages:
     def _learned_table(self, layer: Layer, ev: Tensor | None) -> tuple[Tensor, float]:
         return self._coefficients_of(layer, self.model.nodes, ev is None), self.model.nodes.spacing
 
-    def _frozen_table(self, layer: Layer, ev: Tensor | None) -> tuple[Tensor, float] | None:
-        """A table whose error was checked, or None where none is fine enough."""
+    def _frozen_table(self, layer: Layer, constant: bool) -> tuple[Tensor, float] | None:
+        """A table whose error was checked, with the constant of the spherical filters where wanted, or None where none
+        is fine enough."""
         weights = (layer.radial_w1, layer.radial_b1, layer.radial_w2, layer.radial_b2)
-        if ev is None and self.model.config.degrees:
+        if constant and self.model.config.degrees:
             weights += (layer.spherical_b1, layer.spherical_w2, layer.spherical_b2)
 
         def make() -> tuple[Tensor, float] | None:
@@ -102,7 +122,7 @@ class Messages:
             if None in tables:
                 return None
             finest = max(tables, key=lambda table: table.intervals)
-            return self._coefficients_of(layer, finest, ev is None), finest.spacing
+            return self._coefficients_of(layer, finest, constant), finest.spacing
 
         made = layer.frozen_table(weights, make)
         if made is None:

@@ -58,7 +58,9 @@ class Layer(nn.Module):
                     self.register_parameter(f"{name}_b{part}", _zeros(f))
         self.exchange_w, self.exchange_b = _lecun(f + n, f + n), _zeros(f + n)
         self._contract = self._contract64 = _contraction(config.degrees)
-        self.frozen_table, self.frozen_constant = Frozen(), Frozen()
+        # the op divides both blocks by the first one's normalization
+        self.second_block_scale = config.head_normalization(config.n_heads) / config.head_normalization(max(n, 1))
+        self.frozen_table, self.frozen_weights = Frozen(), Frozen()
         if config.identity_init:
             self._start_as_identity()
 
@@ -74,15 +76,12 @@ class Layer(nn.Module):
 
     def projections(self, x: Tensor) -> tuple[Tensor, ...]:
         """q1, k1, v1, q2, k2 [N,F]: each head projects its own channels."""
-        c, n = self.config, len(self.config.degrees)
         q1, k1 = (self._queries(x, w) for w in (self.w_q1, self.w_k1))
         v1 = _by_head(x, self.w_v1)
-        if not n:
+        if not self.config.degrees:
             return q1, k1, v1, torch.zeros_like(x), torch.zeros_like(x)
         q2, k2 = (self._queries(x, w) for w in (self.w_q2, self.w_k2))
-        # the op divides both blocks by the first one's normalization
-        ratio = c.head_normalization(c.n_heads) / c.head_normalization(n)
-        return q1, k1, v1, q2 if ratio == 1.0 else q2 * ratio, k2
+        return q1, k1, v1, q2 if self.second_block_scale == 1.0 else q2 * self.second_block_scale, k2
 
     def _queries(self, x: Tensor, w: Tensor) -> Tensor:
         y = _activate(_by_head(x, w), self.config.qk_activation)
@@ -93,9 +92,13 @@ class Layer(nn.Module):
 
     def invariants(self, ev: Tensor) -> Tensor:
         """tau [N,L] of Euclidean variables [N,M]."""
-        if self._contract.dtype != ev.dtype or self._contract.device != ev.device:
-            self._contract = self._contract64.to(ev)  # not a buffer: model.float().double() would round the factors
-        return ev.square() @ self._contract
+        return ev.square() @ self.contraction(ev)
+
+    def contraction(self, like: Tensor) -> Tensor:
+        """[M,L], squares of Euclidean variables to tau, in another tensor's precision and place."""
+        if self._contract.dtype != like.dtype or self._contract.device != like.device:
+            self._contract = self._contract64.to(like)  # not a buffer: model.float().double() would round the factors
+        return self._contract
 
     def spherical_weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Weights of the spherical filters, as `ops.equivariant_attention` takes them."""
@@ -195,8 +198,9 @@ class AtomReadout(nn.Module):
         self._frozen = Frozen()
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N,1], float64."""
         w1, b1, w2, b2 = _doubles(self._frozen, (self.w1, self.b1, self.w2, self.b2))
-        return torch.addmm(b2, ops.bias_activation(x.double() @ w1.T, b1, self.activation), w2.T)[:, 0]
+        return torch.addmm(b2, ops.bias_activation(x.double() @ w1.T, b1, self.activation), w2.T)
 
 
 class HirshfeldReadout(nn.Module):
@@ -212,9 +216,13 @@ class HirshfeldReadout(nn.Module):
         self.query = _embedding(MAX_Z + 1, HIRSHFELD_KEYS)
         self._frozen = Frozen()
 
-    def forward(self, x: Tensor, Z: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        """Keys k_i [N,64], float64."""
         w1, b1, w2, b2 = _doubles(self._frozen, (self.w1, self.b1, self.w2, self.b2))
-        keys = torch.addmm(b2, ops.bias_activation(x.double() @ w1.T, b1, self.activation), w2.T)
+        return torch.addmm(b2, ops.bias_activation(x.double() @ w1.T, b1, self.activation), w2.T)
+
+    def ratios(self, keys: Tensor, Z: Tensor) -> Tensor:
+        """h_i [N] from the keys."""
         dots = (self.query[Z] * keys).sum(1)
         return (self.shift[Z] + dots / math.sqrt(HIRSHFELD_KEYS)).abs()
 

@@ -24,11 +24,14 @@ class Frozen:
 
     def __call__(self, weights: tuple[Tensor, ...], make: Callable[[], Any]) -> Any:
         """make(), without a graph, unless the weights are those of the last call."""
-        if self._copies is None or not all(map(_same, self._copies, weights)):
+        if not self._current(weights):
             with torch.no_grad():
                 self._made = make()
             self._copies = [w.detach().clone() for w in weights]
         return self._made
+
+    def _current(self, weights: tuple[Tensor, ...]) -> bool:
+        return self._copies is not None and len(weights) == len(self._copies) and all(map(_same, self._copies, weights))
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

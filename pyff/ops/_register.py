@@ -90,6 +90,8 @@ def _eager(t: Triple) -> Callable:
             if all(g is None for g in grads):
                 return (None,) * (1 + t.n_diff)
             needs = _needed(ctx, ctx.saved_tensors, 1)
+            if not torch.is_grad_enabled():  # nobody will differentiate this backward pass
+                return (None, *t.backward(grads, ctx.saved_tensors + ctx.static, needs))
             return (None, *Backward.apply(ctx.static, needs, *grads, *ctx.saved_tensors))
 
     Forward.__name__, Backward.__name__ = t.name, f"{t.name}_backward"

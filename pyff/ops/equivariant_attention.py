@@ -226,11 +226,21 @@ def equivariant_attention(
             return reference.equivariant_attention(
                 features, ev, radial, spherical, vec, row_ptr, idx_i, idx_j, edge_rev, shape, table=table
             )
+    graph = row_ptr, idx_i, idx_j, edge_rev
+    return _op(*attention_arguments(features, ev, radial, spherical, vec, graph, shape, table))
+
+
+def attention_arguments(features, ev, radial, spherical, vec, graph, shape, table) -> tuple:
+    """The arguments of `equivariant_attention` as the kernel takes them, unchecked; graph: its four index tensors."""
     if spherical is None:
         ev, spherical = radial.new_empty(0), (radial.new_empty(0),) * 4
     c = shape.cutoff
-    return _op(
-        *features, ev, radial, *spherical, vec, row_ptr, idx_i, idx_j, edge_rev, list(shape.degrees), shape.n_heads,
-        CUTOFFS[c.kind], c.radius, c.onset, float(shape.normalization), ACTIVATIONS[shape.activation],
-        *(table or (0.0, 0.0)),
+    return (
+        *features, ev, radial, *spherical, vec, *graph, list(shape.degrees), shape.n_heads, CUTOFFS[c.kind], c.radius,
+        c.onset, float(shape.normalization), ACTIVATIONS[shape.activation], *(table or (0.0, 0.0)),
     )  # fmt: skip
+
+
+# for models that write out their own adjoint: (x, ev) from the arguments, and the gradients of the twelve tensors from
+# ((grad_x, grad_ev), arguments, which are needed)
+attention_forward, attention_backward = _forward, _backward

@@ -317,3 +317,17 @@ def test_calculator_works_as_one_of_several(path):
     atoms, alone = ethanol(), fresh(path, ethanol())
     atoms.calc = SumCalculator([pyff.Calculator(path), pyff.Calculator(path)])
     np.testing.assert_allclose(atoms.get_forces(), 2 * alone, rtol=1e-12)
+
+
+def test_energy_and_forces_in_turn_take_one_calculation_each_structure(monkeypatch):
+    calc, atoms, asked = pyff.Calculator(toy_model()), molecule("CH3CH2OH"), []
+    original = calc.model.forward
+    monkeypatch.setattr(calc.model, "forward", lambda b, want: asked.append("forces" in want) or original(b, want))
+    atoms.calc = calc
+    for step in range(4):
+        atoms.positions[0, 0] += 0.01
+        atoms.get_potential_energy()
+        if step < 2:
+            atoms.get_forces()
+    # the second structure is computed as the first was read; the third still, the fourth no more
+    assert asked == [False, True, True, True, False]

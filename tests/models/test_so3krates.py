@@ -13,7 +13,7 @@ from _so3krates import atom_energies, features
 import pyff
 from pyff.batch import System
 from pyff.data.collate import collate
-from pyff.models import ARCHITECTURES
+from pyff.models import ARCHITECTURES, so3krates
 from pyff.models.so3krates import SO3krates, SO3kratesConfig
 from pyff.ops import reference
 from pyff.testing import check_potential
@@ -129,6 +129,40 @@ def test_so3krates_in_single_precision_stays_close_to_double():
     assert (fast.forces - exact.forces).abs().max() < 1e-5 * exact.forces.square().mean().sqrt() * 3
 
 
+@pytest.mark.parametrize("config", [
+    {}, SO3LR_LIKE, {"n_layers": 1}, {"n_layers": 2, "norm_1": "rms", "norm_2": "rms", "residual_mlp_2": True},
+    {"degrees": (2, 1), "norm_2": "layer"}, {"n_heads": 3, "residual_mlp_1": True},
+], ids=str)  # fmt: skip
+def test_so3krates_frozen_weights_run_without_autograd_to_the_same_numbers(config, monkeypatch):
+    m = model(**config, charges=True, hirshfeld=True).eval()
+    m.filters = "table"
+    want, calls = ("energy", "forces", "stress", "charges", "hirshfeld"), []
+    original = so3krates.frozen_readouts
+    monkeypatch.setattr(so3krates, "frozen_readouts", lambda *args: calls.append(1) or original(*args))
+    with torch.no_grad():
+        fast = m(BATCH, want)
+        alone = m(BATCH, ("energy",)).energy  # another set of readouts, and no gradient
+        monkeypatch.setattr(so3krates, "is_plain", lambda _config: False)
+        slow = m(BATCH, want)
+    assert len(calls) == 2 and torch.equal(fast.energy, alone)
+    for name in want:
+        a, b = getattr(fast, name), getattr(slow, name)
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12, equal_nan=True)
+
+
+def test_so3krates_frozen_rearranged_weights_follow_the_weights():
+    m = model(torch.float32, **SO3LR_LIKE)
+    with torch.no_grad():
+        m(BATCH)
+        for name in ("w_q2", "w_v1"):
+            getattr(m.layers[1], name).data.mul_(1.5)
+        m.readout.w1.data.mul_(0.5)
+        after = m(BATCH).forces
+        m.filters = "exact"
+        exact = m(BATCH).forces
+    assert (after - exact).abs().max() < 1e-4 * exact.abs().max()
+
+
 def test_so3krates_tables_follow_the_weights():
     m = model(torch.float32)
     with torch.no_grad():
@@ -144,7 +178,9 @@ def test_so3krates_tables_follow_the_weights():
 
 def test_so3krates_runs_the_network_where_a_pair_is_closer_than_the_table_begins():
     m = model(torch.float32, radial_basis="bernstein")
-    close = graph_batch([([1, 1, 8], np.array([[0.0, 0, 0], [0.2, 0, 0], [1.2, 0.3, 0]]), np.zeros((3, 3)), False)], 3.0)
+    close = graph_batch(
+        [([1, 1, 8], np.array([[0.0, 0, 0], [0.2, 0, 0], [1.2, 0.3, 0]]), np.zeros((3, 3)), False)], 3.0
+    )
     with torch.no_grad():
         m(close)
         assert m.last_filters == "exact"
@@ -194,18 +230,20 @@ def test_so3krates_euclidean_variables_turn_like_spherical_harmonics():
     assert (mirrored - ev * parity).abs().max() < 1e-12 * ev.abs().max()
 
 
-@pytest.mark.parametrize("config", [{}, SO3LR_LIKE, V2_LIKE, {"degrees": ()}], ids=["paper", "so3lr", "v2", "invariant"])
+@pytest.mark.parametrize(
+    "config", [{}, SO3LR_LIKE, V2_LIKE, {"degrees": ()}], ids=["paper", "so3lr", "v2", "invariant"]
+)
 def test_so3krates_is_a_potential(config):
-    check_potential(model(**config))
+    check_potential(model(n_layers=2, **config))
 
 
 def test_so3krates_in_single_precision_is_a_potential():
-    check_potential(model(torch.float32, **SO3LR_LIKE))
+    check_potential(model(torch.float32, n_layers=2, **SO3LR_LIKE))
 
 
 def test_so3krates_charge_changes_the_energy_and_its_sign_matters():
     m = model(**CHARGED)
-    Z, pos, cell, pbc = random_molecule(6)
+    Z, pos = random_molecule(6)[:2]
     system = System(Z=Z, pos=pos)
     with torch.no_grad():
         energy = [float(m(collate([replace(system, charge=q, spin=s)], m.needs), ("energy",)).energy)
