@@ -67,6 +67,8 @@ def test_finetune_errors_are_sentences_and_leave_no_split(parent, tmp_path, caps
     data = frames(tmp_path / "x.xyz")
     assert run(["finetune", str(parent), data, "--strategy", "head", "--out", str(tmp_path / "a")]) == 1
     assert "strategy must be one of full, final_mlp" in capsys.readouterr().err
+    assert run(["finetune", str(parent), data, "--set", "model.n_rbf=9", "--out", str(tmp_path / "a")]) == 1
+    assert "--set model.NAME must not be given" in capsys.readouterr().err
     assert not (tmp_path / "a" / "split.npz").exists()
 
 
