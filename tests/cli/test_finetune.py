@@ -160,7 +160,7 @@ def test_fit_so3krates_by_its_recipe_with_the_readouts_its_loss_needs(tmp_path):
             "--epochs", "1", "--train", "20", "--valid", "4", "--out", str(out), "--quiet"]  # fmt: skip
     assert run(argv) == 0
     settings = TrainConfig.from_yaml(out / "train.yaml")
-    assert (settings.lr, settings.batch_size, settings.schedule) == (1e-3, 1, "cosine")
+    assert (settings.lr, settings.batch_size, settings.schedule) == (3e-3, 1, "cosine")
     assert (settings.energy_weight, settings.charges_weight) == (pytest.approx(0.06), 2.0)  # six atoms
     model = pyff.load(out / "model.safetensors")
     assert model.architecture == "so3krates" and model.config.charges and model.config.degrees == (1,)
