@@ -14,6 +14,7 @@ from pyff.cli.fit import read_data
 from pyff.cli.run_config import RunConfig
 from pyff.cli.run_folder import choose_split, errors_info, run_info
 from pyff.data import Dataset
+from pyff.errors import PyffError
 from pyff.models.file import save
 from pyff.train import FineTuned, Metrics, TrainConfig, finetune, save_figure, training_panels
 
@@ -34,6 +35,9 @@ class FinetuneOptions:
 
 def run_finetune(console: Console, options: FinetuneOptions) -> int:
     """Fine-tune in a folder, which gets split.npz, model.safetensors, results.json and report.png; the exit code."""
+    if options.config.model.hyperparameters:
+        names = ", ".join(options.config.model.hyperparameters)
+        raise PyffError(f"--set model.NAME must not be given: the options of {options.parent} stay; received {names}")
     console.heading("Data")
     data, folder = read_data(options.config.data), options.folder
     console.say(data.describe())

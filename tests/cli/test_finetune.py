@@ -19,14 +19,15 @@ from pyff.train import TrainConfig
 SMALL = ["--features", "8", "--layers", "2", "--seed", "3", "--valid", "4", "--quiet"]
 
 
-def frames(path, n=30, name="CH3OH", shift=0.0) -> str:
+def frames(path, n=30, name="CH3OH", shift=0.0, charges=False) -> str:
     """Rattled molecules held together by springs to their places: energies and forces that belong together."""
     for k in range(n):
         atoms = molecule(name)
         start = atoms.positions.copy()
         atoms.rattle(0.08, seed=k)
         moved = atoms.positions - start
-        atoms.calc = SinglePointCalculator(atoms, energy=shift + 5 * np.sum(moved**2), forces=-10 * moved)
+        more = {"charges": 0.1 * moved[:, 0]} if charges else {}
+        atoms.calc = SinglePointCalculator(atoms, energy=shift + 5 * np.sum(moved**2), forces=-10 * moved, **more)
         atoms.info.update(energy_unit="eV", length_unit="Angstrom", gap=3.0 + float(moved[0, 0]))
         write(path, atoms, format="extxyz", append=True)
     return str(path)
@@ -66,6 +67,8 @@ def test_finetune_errors_are_sentences_and_leave_no_split(parent, tmp_path, caps
     data = frames(tmp_path / "x.xyz")
     assert run(["finetune", str(parent), data, "--strategy", "head", "--out", str(tmp_path / "a")]) == 1
     assert "strategy must be one of full, final_mlp" in capsys.readouterr().err
+    assert run(["finetune", str(parent), data, "--set", "model.n_rbf=9", "--out", str(tmp_path / "a")]) == 1
+    assert "--set model.NAME must not be given" in capsys.readouterr().err
     assert not (tmp_path / "a" / "split.npz").exists()
 
 
@@ -142,15 +145,23 @@ def test_config_of_a_run_states_the_recipe_and_resumes(tmp_path):
 
 
 def test_architectures_name_options_and_presets_that_exist():
-    import importlib
-
     for table in ARCHITECTURES.values():
-        try:
-            importlib.import_module(table.module)
-        except ModuleNotFoundError as missing:
-            pytest.skip(str(missing))
         fields = table.config.model_fields
         assert set(table.options.values()) <= set(fields)
         assert all(set(more) <= set(fields) for more in table.gives.values())
         assert {"output_scale", "output_shift"} <= set(fields)
-        assert [table.config.preset(name) for name in table.presets]
+        assert all(table.config.preset(name) for name in table.presets)
+
+
+def test_fit_so3krates_by_its_recipe_with_the_readouts_its_loss_needs(tmp_path):
+    out = tmp_path / "run"
+    small = ["--features", "8", "--layers", "1", "--set", "model.n_heads=2", "--set", "model.degrees=[1]"]
+    argv = ["fit", frames(tmp_path / "x.xyz", charges=True), "--model", "so3krates", *small, "--charges-weight", "2",
+            "--epochs", "1", "--train", "20", "--valid", "4", "--out", str(out), "--quiet"]  # fmt: skip
+    assert run(argv) == 0
+    settings = TrainConfig.from_yaml(out / "train.yaml")
+    assert (settings.lr, settings.batch_size, settings.schedule) == (3e-3, 1, "cosine")
+    assert (settings.energy_weight, settings.charges_weight) == (pytest.approx(0.06), 2.0)  # six atoms
+    model = pyff.load(out / "model.safetensors")
+    assert model.architecture == "so3krates" and model.config.charges and model.config.degrees == (1,)
+    assert {"charges_mae", "forces_mae"} <= set(json.loads((out / "results.json").read_text())["errors_eV_A"]["test"])

@@ -11,6 +11,7 @@ import pyff
 from pyff.data import Dataset, from_arrays
 from pyff.errors import UnseenElementError
 from pyff.models.schnet import SchNet, SchNetConfig
+from pyff.models.so3krates import SO3krates, SO3kratesConfig
 from pyff.train import Metrics, TrainConfig, Trainer, predict
 from pyff.train.finetune import finetune, refit_reference_energies, trainable_parameters
 
@@ -119,9 +120,7 @@ def test_refit_keeps_the_energies_of_elements_the_data_lack(parent):
 
 def test_finetune_refuses_elements_the_parent_does_not_know(parent, tmp_path):
     water = from_arrays([8, 1, 1], [[[0, 0, 0], [0, 0, 1.0], [0, 1.0, 0]]], [0.0], units="eV,Angstrom", name="water")
-    with pytest.raises(
-        UnseenElementError, match=r"valid holds O in 1 frames \(water\[0\]\), but parent.safe"
-    ):
+    with pytest.raises(UnseenElementError, match=r"valid holds O in 1 frames \(water\[0\]\), but parent.safe"):
         finetune(parent, morse_data(5), water, tmp_path)
 
 
@@ -132,6 +131,16 @@ def test_finetune_unknown_strategy_lists_those_of_the_model(parent, tmp_path):
     assert trainable_parameters(PairModel(), "full") == [n for n, _ in PairModel().named_parameters()]
     with pytest.raises(ValueError, match="one of full for this toy_pair model"):
         trainable_parameters(PairModel(), "last_layer")
+
+
+def test_strategies_of_so3krates_name_its_layers_and_readouts():
+    config = SO3kratesConfig(n_features=8, n_heads=2, degrees=(1,), n_layers=3, charges=True, hirshfeld=True)
+    model = SO3krates(config, (1, 6))
+    tuned = trainable_parameters(model, "last_layer+final_mlp")
+    assert {name.split(".")[0] for name in tuned} >= {"layers", "readout", "charge_readout", "hirshfeld_readout"}
+    assert {name.split(".")[1] for name in tuned if name.startswith("layers.")} == {"2"}
+    assert {name.split(".")[1] for name in trainable_parameters(model, "first_layer")} == {"0"}
+    assert trainable_parameters(model, "full") == [name for name, _ in model.named_parameters()]
 
 
 def test_finetune_resumed_equals_one_that_never_stopped(parent, tmp_path):

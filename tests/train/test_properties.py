@@ -12,6 +12,7 @@ from pyff.batch import Output, System
 from pyff.data import Dataset, from_arrays
 from pyff.errors import PyffError
 from pyff.models.schnet import SchNet, SchNetConfig
+from pyff.models.so3krates import SO3krates, SO3kratesConfig
 from pyff.train import Metrics, TrainConfig, Trainer, evaluate, predict
 from pyff.train.graphs import GraphStore
 from pyff.train.labels import Labels
@@ -32,6 +33,7 @@ def water(n: int, seed: int = 0, **labels: bool) -> Dataset:
     values = {
         "charges": charges,
         "dipole": np.einsum("mn,mnc->mc", charges, pos),
+        "hirshfeld": np.concatenate([np.full((n, 1), 0.95), 0.6 - 0.5 * (bonds - 0.96)], axis=1),
         "target": bonds.mean(1) * 10,
     }
     return from_arrays([8, 1, 1], pos, units="eV,Angstrom", name="water", energy=np.zeros(n),
@@ -54,6 +56,18 @@ def test_trainer_learns_charges_and_dipoles_without_energies(tmp_path, label):
     assert m.charges.rmse < 0.01 and m.dipole.rmse < 0.015
     assert f"valid_{label}_mae" in report.history[-1] and "e*Angstrom" in m.table()
     assert report.valid.as_dict()[f"{label}_mae"] == pytest.approx(getattr(m, label).mae)
+
+
+def test_trainer_learns_hirshfeld_ratios_and_dipoles_together(tmp_path):
+    train, valid = (water(n, seed, hirshfeld=True, dipole=True) for n, seed in ((64, 0), (16, 1)))
+    torch.manual_seed(0)
+    options = {"n_features": 16, "n_heads": 2, "degrees": (1, 2), "n_layers": 1, "n_rbf": 8, "cutoff": 4.0}
+    model = SO3krates(SO3kratesConfig(**options, charges=True, hirshfeld=True), (1, 8))
+    settings = config(hirshfeld_weight=1.0, dipole_weight=1.0)
+    Trainer(model, settings, tmp_path, quiet=True).fit(train, valid)
+    m = evaluate(model, valid)
+    # the spread of the ratios of one element is 0.04
+    assert m.hirshfeld.rmse < 0.015 and m.dipole.rmse < 0.02 and m.hirshfeld.count == 48
 
 
 def test_trainer_learns_an_intensive_target(tmp_path):

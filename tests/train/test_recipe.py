@@ -38,10 +38,11 @@ def test_recipe_what_the_caller_sets_wins():
 @pytest.mark.parametrize("limit", [{"max_time": 5.0}, {"max_epochs": 20}])
 def test_recipe_within_a_limit_ends_with_it(limit):
     c = so3krates(**limit)
-    assert c.schedule == "cosine" and c.stop_lr is None and c.patience is None
+    assert c.schedule == "cosine" and c.stop_lr is None and c.patience is None and c.lr == 3e-3
     assert (c.max_time, c.max_epochs) == (limit.get("max_time"), limit.get("max_epochs"))
     kept = so3krates(**limit, schedule="exponential")
-    assert kept.schedule == "exponential" and kept.stop_lr == 1e-5
+    assert kept.schedule == "exponential" and kept.stop_lr == 1e-5 and kept.lr == 1e-3
+    assert so3krates(**limit, lr=2e-4).lr == 2e-4
 
 
 def test_recipe_of_other_architectures_is_the_defaults():
