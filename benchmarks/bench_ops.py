@@ -40,6 +40,26 @@ def convolution(b, dtype, op):
     return [h, d], lambda: ops.cfconv(h, d, tuple(w), *graph(b), SHAPE), w
 
 
+ATTENTION = ops.AttentionShape((1, 2, 3, 4), 4, ops.Cutoff("cosine", CUTOFF), 13.0)
+
+
+def attention(b, op=ops.equivariant_attention):
+    """One SO3krates layer of SO3LR's sizes; op: the kernel or its plain-torch twin."""
+    hidden, m = 32, ATTENTION.n_components
+    vec = ops.edge_geometry(b.pos, b.cell, b.shift, *graph(b), b.batch)[0].requires_grad_()
+    features = [draw(b.n_atoms, F).requires_grad_() for _ in range(5)]
+    ev = draw(b.n_atoms, m).requires_grad_()
+    coef = (0.1 * draw(INTERVALS, 6, 2 * F)).requires_grad_()
+    sizes = ((2, hidden, 4), (2, hidden), (2, F, hidden), (2, F))
+    w = [(draw(*size) / hidden**0.5).requires_grad_() for size in sizes]
+
+    def run():
+        table = (0.0, CUTOFF / INTERVALS)
+        return torch.cat(op(tuple(features), ev, coef, tuple(w), vec, *graph(b), ATTENTION, table=table), 1)
+
+    return [*features, ev, vec], run, [coef, *w]
+
+
 def bias_activation(b, dtype):
     x, bias = draw(b.n_atoms, F, dtype=dtype).requires_grad_(), draw(F, dtype=dtype).requires_grad_()
     return [x], lambda: ops.bias_activation(x, bias, "ssp"), [bias]
@@ -63,6 +83,8 @@ CASES = {
     "edge_geometry": edge_geometry,
     **{f"cfconv_table-{t}": lambda b, d=d: convolution(b, d, "cfconv_table") for t, d in (("f32", torch.float32),
                                                                                     ("f64", torch.float64))},
+    "equivariant_attention-f32": attention,
+    "equivariant_attention-f32-twin": lambda b: attention(b, ops.reference.equivariant_attention),
     "cfconv-f32": lambda b: convolution(b, torch.float32, "cfconv"),
     "bias_activation-f32": lambda b: bias_activation(b, torch.float32),
 }  # fmt: skip

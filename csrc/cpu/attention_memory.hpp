@@ -87,7 +87,6 @@ struct AttentionShared {
   T* w1_forward;   // [L, 2 lds]
   T* b1;           // [2 lds]
   T* w2_forward;   // [S, ldw]
-  T* b2;           // [ldw]
   T* w1_backward;  // [2 lds, ldl]
   T* w2_backward;  // [ldw, lds]
 
@@ -99,7 +98,6 @@ struct AttentionShared {
     w1_forward = memory.next(columns * 2 * layout.lds);
     b1 = memory.next(2 * layout.lds);
     w2_forward = memory.next(layout.s * layout.ldw);
-    b2 = memory.next(layout.ldw);
     w1_backward = memory.next(2 * layout.lds * layout.ldl);
     w2_backward = memory.next(layout.ldw * layout.lds);
   }
@@ -113,6 +111,7 @@ struct AttentionPanels {
   T *pre, *hidden, *hidden_bar;  // [tile, 2 lds]
   T *y, *y_bar;                  // [tile, ldm] spherical harmonics and their cotangents
   T* row;                        // [3, 2F] one dense row of filters to second order
+  T* folds;                      // partial sums over channels of one pair
   T* heads;                      // [6, heads] sums of one pair
   T *w2_grad, *b2_grad;          // [S, ldw], [ldw]
   T *w1_grad, *b1_grad;          // [2 lds, ldl], [2 lds]
@@ -126,6 +125,7 @@ struct AttentionPanels {
     hidden = memory.next(rows * 2 * layout.lds);
     row = memory.next(3 * padded<T>(2 * layout.f));
     heads = memory.next(padded<T>(6 * numbers * layout.heads()));
+    folds = memory.next(padded<T>(2 * numbers * layout.heads() * (16 / sizeof(T))));
     const std::int64_t back = mode == AttentionMode::forward ? 0 : 1;
     slope = memory.next(back * rows * layout.ldw);
     w_bar = memory.next(back * rows * layout.ldw);

@@ -84,6 +84,32 @@ struct Panel {
   }
 };
 
+// Many sums over lanes at once: each vector is folded to 16 bytes, and what is left is added for all of them together.
+template <class T>
+struct LaneSums {
+  static constexpr int kFold = 16 / sizeof(T);
+  T* folds;
+
+  void put(std::int64_t row, Vec<T> v) const {
+    const auto x = folded<T, 16>(v);
+    std::memcpy(folds + row * kFold, &x, sizeof x);
+  }
+  void put(std::int64_t row, Dual<Vec<T>> x) const {
+    put(2 * row, x.v);
+    put(2 * row + 1, x.d);
+  }
+  LaneSums behind(std::int64_t rows) const { return {folds + rows * kFold}; }
+  // The first n sums
+  void add_up(std::int64_t n, T* out) const {
+    for (std::int64_t k = 0; k < n; ++k) {
+      T s = folds[k * kFold] + folds[k * kFold + 1];
+      if constexpr (kFold == 4) s += folds[k * kFold + 2] + folds[k * kFold + 3];
+      out[k] = s;
+    }
+  }
+  void add_up(std::int64_t n, Dual<T>* out) const { add_up(2 * n, reinterpret_cast<T*>(out)); }
+};
+
 template <class T>
 inline void add_lanes(T* p, Vec<T> x) {
   store(p, load(p) + x);

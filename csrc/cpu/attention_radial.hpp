@@ -15,14 +15,21 @@ class RadialFilters {
 
   // grad: where this thread's gradient goes; null if it is not wanted
   RadialFilters(const AttentionParams<T>& p, const AttentionLayout<T>& layout, T* row, T* grad)
-      : p_(p), layout_(layout), columns_(2 * layout.f), ldr_(padded<T>(columns_)), row_(row), grad_(grad) {}
+      : p_(p),
+        layout_(layout),
+        columns_(2 * layout.f),
+        ldr_(padded<T>(columns_)),
+        bias_(layout.s > 0 ? p.in.bs2 : nullptr),
+        row_(row),
+        grad_(grad) {}
 
   bool tabulated() const { return p_.shape.n_intervals > 0; }
 
-  // w_t, and with a table dw_t/dd if slopes are wanted
+  // w_t with the bias of the spherical filters, and with a table dw_t/dd if slopes are wanted
   void evaluate(const Pair& q, int t, G d, const Panel<T, kDual>& w, const Panel<T, kDual>* slope) {
     if (!tabulated()) {
-      scatter(p_.in.radial + q.edge * columns_, w.values(t));
+      add_bias(p_.in.radial + q.edge * columns_, row_);
+      scatter(row_, w.values(t));
       if constexpr (kDual) scatter(p_.tangent.radial + q.edge * columns_, w.tangents(t));
       return;
     }
@@ -87,6 +94,7 @@ class RadialFilters {
     for_lanes<T>(columns_, [&](std::int64_t k, auto lane) {
       Coefficients<decltype(lane.get(c))> r;
       for (int m = 0; m < kTableOrder; ++m) r.c[m] = lane.get(c + m * columns_ + k);
+      if (bias_) r.c[0] += lane.get(bias_ + k);
       lane.put(out.value + k, quintic_value(r.c, u));
       if (out.slope) lane.put(out.slope + k, quintic_slope(r.c, u, inv));
       if (out.curvature) lane.put(out.curvature + k, quintic_curvature(r.c, u, inv));
@@ -99,6 +107,12 @@ class RadialFilters {
     for (int m = 0; m < kTableOrder; ++m) r.c[m] = lane.get(c + m * columns_);
     add_quintic_gradient(r.c, u, inv, value, slope);
     for (int m = 0; m < kTableOrder; ++m) lane.put(c + m * columns_, r.c[m]);
+  }
+
+  void add_bias(const T* row, T* out) const {
+    for_lanes<T>(columns_, [&](std::int64_t k, auto lane) {
+      lane.put(out + k, bias_ ? lane.get(row + k) + lane.get(bias_ + k) : lane.get(row + k));
+    });
   }
 
   // Dense row [2F] to padded row, times a factor; padding keeps what it was.
@@ -129,6 +143,7 @@ class RadialFilters {
   const AttentionParams<T>& p_;
   const AttentionLayout<T>& layout_;
   std::int64_t columns_, ldr_;
+  const T* bias_;
   T* row_;
   T* grad_;
 };

@@ -38,7 +38,7 @@ class SphericalFilters {
     clear(panels_.b1_grad, 2 * layout_.lds);
   }
 
-  // w += the spherical part
+  // w += the spherical part but bs2, which RadialFilters have added
   void add_to(const P& w, const Pair* pairs, int n) {
     for (int t = 0; t < n; ++t) invariants(pairs[t], t);
     product(n, tau_, {shared_.w1_forward, degrees_, 2 * layout_.lds, 2 * layout_.lds}, pre_, false);
@@ -48,8 +48,6 @@ class SphericalFilters {
       product(n, in, {shared_.w2_forward + layout_.first[b], layout_.s, layout_.block[b].width(), layout_.ldw}, out,
               true);
     }
-    for (int t = 0; t < n; ++t)
-      for (std::int64_t k = 0; k < layout_.ldw; k += kLanes<T>) add_lanes(w.values(t) + k, load(shared_.b2 + k));
   }
 
   // Follows add_to() of the same tile: cotangents of the invariants, from those of w.

@@ -49,7 +49,8 @@ class AttentionWorker {
         slope_{panels.slope, layout_.ldw},
         w_bar_{panels.w_bar, layout_.ldw},
         y_{panels.y, layout_.ldm},
-        y_bar_{panels.y_bar, layout_.ldm} {
+        y_bar_{panels.y_bar, layout_.ldm},
+        sums_{panels.folds} {
     const std::int64_t rows = (kDual ? 2 : 1) * kTile;
     clear(panels.w, rows * layout_.ldw);  // padding takes part in the products: it must be finite
     clear(panels.slope, rows * layout_.ldw);
@@ -205,10 +206,11 @@ class AttentionWorker {
           forth += e.qi.lanes(k) * f * e.kj.lanes(k);
           back += e.qj.lanes(k) * f * e.ki.lanes(k);
         }
-        forth_[h] = total(forth);
-        back_[h] = total(back);
+        sums_.put(h, forth);
+        sums_.put(layout_.heads() + h, back);
       });
     }
+    sums_.add_up(2 * layout_.heads(), forth_);  // back_ follows forth_
   }
 
   // x_i += phi forth v_j, ev_i += phi forth Y, and the same with i and j exchanged
@@ -266,9 +268,12 @@ class AttentionWorker {
         forth += vj.lanes(k) * load(gi + k);
         back += vi.lanes(k) * load(gj + k);
       }
-      dot_forth_[h] = total(forth);
-      dot_back_[h] = total(back);
+      sums_.put(h, forth);
+      sums_.put(layout_.block[0].heads + h, back);
     });
+    const std::int64_t heads = layout_.block[0].heads;
+    sums_.add_up(heads, dot_forth_);
+    sums_.behind(kDual ? 2 * heads : heads).add_up(heads, dot_back_);
   }
 
   void harmonic_dots(const Pair& q, int t) {
@@ -342,6 +347,7 @@ class AttentionWorker {
   RadialFilters<T, kDual> radial_;
   SphericalFilters<T, kDual> spherical_;
   P w_, slope_, w_bar_, y_, y_bar_;
+  LaneSums<T> sums_;
   S *forth_, *back_, *dot_forth_, *dot_back_, *bar_forth_, *bar_back_;  // [heads of both blocks] of one pair
 };
 

@@ -30,8 +30,6 @@ void pack_weights(const AttentionParams<T>& p, const AttentionLayout<T>& layout,
   const std::int64_t s = layout.s, lds = layout.lds, f = layout.f, l = p.shape.n_degrees;
   clear(to.w1_forward, l * 2 * lds);
   clear(to.b1, 2 * lds);
-  clear(to.w2_forward, s * layout.ldw);
-  clear(to.b2, layout.ldw);
   clear(to.w1_backward, 2 * lds * layout.ldl);
   clear(to.w2_backward, layout.ldw * lds);
   for (int b = 0; b < kBlocks; ++b) {
@@ -43,11 +41,14 @@ void pack_weights(const AttentionParams<T>& p, const AttentionLayout<T>& layout,
     }
     for (std::int64_t c = 0; c < f; ++c) {
       const std::int64_t column = layout.column(b, c);
-      to.b2[column] = p.in.bs2[b * f + c];
-      for (std::int64_t r = 0; r < s; ++r)
-        to.w2_forward[r * layout.ldw + column] = to.w2_backward[column * lds + r] = p.in.ws2[(b * f + c) * s + r];
+      for (std::int64_t r = 0; r < s; ++r) to.w2_backward[column * lds + r] = p.in.ws2[(b * f + c) * s + r];
     }
   }
+  // the transpose, in blocks of a cache line
+  constexpr std::int64_t line = 64 / sizeof(T);
+  for (std::int64_t c = 0; c < layout.ldw; c += line)
+    for (std::int64_t r = 0; r < s; ++r)
+      for (std::int64_t k = 0; k < line; ++k) to.w2_forward[r * layout.ldw + c + k] = to.w2_backward[(c + k) * lds + r];
 }
 
 template <class T>

@@ -20,6 +20,7 @@ from pyff.ops.radial import (
     cutoff_function,
     radial_basis,
 )
+from pyff.ops.spherical_harmonics import spherical_harmonics
 from pyff.ops.verlet_list import VerletList, within_cutoff
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "mesh_spread",
     "neighbor_list",
     "radial_basis",
+    "spherical_harmonics",
     "strained",
     "within_cutoff",
     "zbl_energy",
