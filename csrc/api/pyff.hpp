@@ -167,7 +167,8 @@ struct FilterNodesParams {
 // Forward: energy_i = 1/2 sum_{p: i<-j} e(|r_p|; a_i, a_j), r_p = pos[j] - pos[i] + shift_p cell[b]. The pairs hold both
 // directions; each is evaluated at its receiver, for all that the receiver needs, and nothing is written per pair.
 // Backward, from the cotangent grad_energy: grad_pos, grad_atom, and per receiver virial and grad_law, whose sums over
-// the atoms of a system and over all atoms are the gradients of cell and law. Double backward, from the cotangents
+// the atoms of a system and over all atoms are the gradients of cell and law; and the energies, where energy is not
+// null: both in one pass. Double backward, from the cotangents
 // cot_* of those: energy is the cotangent of grad_energy, the others are the cotangents of their arguments. Null
 // outputs are not computed.
 struct PairEnergyParams {

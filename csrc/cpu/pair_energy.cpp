@@ -39,9 +39,20 @@ struct Sums {
   DoubleVec energy{}, force[3]{}, virial[9]{}, of_atom[atom]{}, of_law[law > 0 ? law : 1]{};
 };
 
-inline void add_shift(const std::int32_t* s, const double* cell, double* r) {
-  for (int a = 0; a < 3; ++a) r[a] += s[0] * cell[a] + s[1] * cell[3 + a] + s[2] * cell[6 + a];
-}
+// shift @ cell of the pair at hand. Neighbors in a list mostly share their shift, so it is kept.
+struct Translation {
+  const double* cell;
+  std::int32_t shift[3] = {0, 0, 0};
+  double r[3] = {0, 0, 0};
+
+  inline void move_to(const std::int32_t* s) {
+    if (((s[0] ^ shift[0]) | (s[1] ^ shift[1]) | (s[2] ^ shift[2])) == 0) return;
+    for (int a = 0; a < 3; ++a) {
+      shift[a] = s[a];
+      r[a] = s[0] * cell[a] + s[1] * cell[3 + a] + s[2] * cell[6 + a];
+    }
+  }
+};
 
 inline double radius_of(const PairLaw& law) {
   if (law.kind != static_cast<int>(PairKind::zbl)) return law.cutoff;
@@ -51,27 +62,25 @@ inline double radius_of(const PairLaw& law) {
 // Gathers pairs of receiver i from e on until the tile is full; returns the first pair that is not in it.
 template <int order, int atom>
 inline std::int64_t fill(const PairEnergyParams& p, double radius2, std::int64_t i, std::int64_t e, Tile<atom>& t) {
-  const double *own = p.pos + 3 * i, *cell = p.cell + 9 * p.batch[i];
+  const double* own = p.pos + 3 * i;
   const std::int64_t end = p.row_ptr[i + 1];
+  Translation translation{p.cell + 9 * p.batch[i]};
+  Translation cot_translation{order == kDouble ? p.cot_cell + 9 * p.batch[i] : nullptr};
   int n = 0;
   for (; e < end && n < kTile; ++e) {
     const std::int64_t j = p.idx_j[e];
-    const double* other = p.pos + 3 * j;
     const std::int32_t* s = p.shift + 3 * e;
-    const bool moved = (s[0] | s[1] | s[2]) != 0;
-    double r[3] = {other[0] - own[0], other[1] - own[1], other[2] - own[2]};
-    if (moved) add_shift(s, cell, r);
-    for (int a = 0; a < 3; ++a) t.vec[a][n] = r[a];
+    double r[3];
+    translation.move_to(s);
+    for (int a = 0; a < 3; ++a) t.vec[a][n] = r[a] = p.pos[3 * j + a] - own[a] + translation.r[a];
     for (int a = 0; a < atom; ++a) t.atom_j[a][n] = p.atom[atom * j + a];
-    if (order >= kGradient) {
-      t.weight[n] = 0.5 * (p.grad_energy[i] + p.grad_energy[j]);
+    if (order >= kGradient) t.weight[n] = 0.5 * (p.grad_energy[i] + p.grad_energy[j]);
+    if (order >= kGradient && p.virial)
       for (int a = 0; a < 3; ++a) t.shift[a][n] = s[a];
-    }
     if (order == kDouble) {
-      const double *di = p.cot_pos + 3 * i, *dj = p.cot_pos + 3 * j;
-      double d[3] = {dj[0] - di[0], dj[1] - di[1], dj[2] - di[2]};
-      if (moved) add_shift(s, p.cot_cell + 9 * p.batch[i], d);
-      for (int a = 0; a < 3; ++a) t.cot_vec[a][n] = d[a];
+      cot_translation.move_to(s);
+      for (int a = 0; a < 3; ++a)
+        t.cot_vec[a][n] = p.cot_pos[3 * j + a] - p.cot_pos[3 * i + a] + cot_translation.r[a];
       for (int a = 0; a < atom; ++a) t.cot_atom[a][n] = p.cot_atom[atom * j + a];
     }
     n += r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < radius2;
@@ -111,16 +120,17 @@ inline DoubleVec live_lanes(DoubleVec x, int n) {
 }
 
 template <int order, class Law>
-inline void collect(const Law& law, const Number<order>* own, const Tile<Law::kAtom>& t, bool virial,
+inline void collect(const Law& law, const Number<order>* own, const Tile<Law::kAtom>& t, bool energy, bool virial,
                     Sums<Law::kAtom, Law::kLaw>& sums) {
   using N = Number<order>;
   for (int k = 0; k < t.count; k += kWide) {
     N vec[3], other[Law::kAtom];
     for (int a = 0; a < 3; ++a) vec[a] = number<order>(t.vec[a] + k, t.cot_vec[a] + k);
     for (int a = 0; a < Law::kAtom; ++a) other[a] = number<order>(t.atom_j[a] + k, t.cot_atom[a] + k);
-    const N square = vec[0] * vec[0] + vec[1] * vec[1] + vec[2] * vec[2], least = Constant<N>::of(kSmallest);
-    const auto terms = law(sqrt_of(select(square < least, least, square)), own, other);
-    if (order != kGradient) sums.energy += live_lanes(collected(terms.energy), t.count - k);
+    const N length2 = vec[0] * vec[0] + vec[1] * vec[1] + vec[2] * vec[2], least = Constant<N>::of(kSmallest);
+    const N square = select(length2 < least, least, length2), r = sqrt_of(square);
+    const auto terms = law(r, r * (1 / square), own, other);  // the root and the division at the same time
+    if (energy) sums.energy += live_lanes(collected(terms.energy), t.count - k);
     if (order == kEnergy) continue;
     const DoubleVec w = load(t.weight + k);
     for (int a = 0; a < 3; ++a) {
@@ -159,9 +169,9 @@ void run_rows(const PairEnergyParams& p, const Law& law, std::int64_t begin, std
     for (std::int64_t e = p.row_ptr[i]; e < p.row_ptr[i + 1];) {
       e = fill<order>(p, radius2, i, e, tile);
       pad<order>(tile);
-      collect<order>(law, own, tile, p.virial != nullptr, sums);
+      collect<order>(law, own, tile, p.energy != nullptr, p.virial != nullptr, sums);
     }
-    if (order != kGradient) put<1>(p.energy, i, &sums.energy, 0.5);
+    put<1>(p.energy, i, &sums.energy, 0.5);
     if (order == kEnergy) continue;
     put<3>(p.grad_pos, i, sums.force, -1);
     put<9>(p.virial, i, sums.virial, 0.5);

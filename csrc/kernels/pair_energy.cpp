@@ -44,7 +44,7 @@ void add_gradient(const PairEnergyParams& p, const Law& law, std::int64_t i, std
     a[k] = number<N>(p.atom, p.cot_atom, Law::kAtom * i + k);
     b[k] = number<N>(p.atom, p.cot_atom, Law::kAtom * j + k);
   }
-  const auto here = law(distance, a, b), there = law(distance, b, a);
+  const auto here = law(distance, 1 / distance, a, b), there = law(distance, 1 / distance, b, a);
   const double half = 0.5 * (p.grad_energy ? p.grad_energy[i] : 0);
   add(p.energy, i, 0.5 * collected(here.energy));
   if (!p.grad_energy) return;

@@ -6,12 +6,17 @@
 
 namespace pyff::PYFF_ISA {
 
-// Horner's rule, highest power first.
+// Coefficients of the highest power first; Horner's rule in four interleaved parts, a quarter of the latency.
 template <class N, int n>
 PYFF_HD N polynomial(const double (&c)[n], N x) {
-  N p = Constant<N>::of(c[0]);
-  for (int k = 1; k < n; ++k) p = p * x + c[k];
-  return p;
+  static_assert(n % 4 == 0, "parts of equal length");
+  const N x2 = x * x, x4 = x2 * x2;
+  N p[4];
+  for (int part = 0; part < 4; ++part) {
+    p[part] = Constant<N>::of(c[part]);
+    for (int k = 4 + part; k < n; k += 4) p[part] = p[part] * x4 + c[k];
+  }
+  return (p[0] * x + p[1]) * x2 + (p[2] * x + p[3]);
 }
 
 template <class N>

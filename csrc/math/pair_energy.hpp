@@ -35,12 +35,22 @@ struct PairLaw {
 
 namespace pyff::PYFF_ISA {
 
+// x^(-1/7) for positive normal x: with e = 1 - x y^7 the exact value is y (1 - e)^(-1/7), twice to enough terms.
 template <class V>
-PYFF_HD Dual<V> log_of(Dual<V> a) {
-  return {log_of(a.v), a.d / a.v};
+PYFF_HD V inverse_seventh_root(V x) {
+  V y = inverse_seventh_root_guess(x);  // |e| < 0.22
+  V y2 = y * y, y4 = y2 * y2, e = 1 - x * (y4 * (y2 * y));
+  y = y + y * e * (((0.0458 * e + 0.0583) * e + 4.0 / 49) * e + 1.0 / 7);  // |e| < 1.5e-4
+  y2 = y * y, y4 = y2 * y2, e = 1 - x * (y4 * (y2 * y));
+  return y + y * e * ((20.0 / 343 * e + 4.0 / 49) * e + 1.0 / 7);
+}
+template <class V>
+PYFF_HD Dual<V> inverse_seventh_root(Dual<V> x) {
+  const V y = inverse_seventh_root(x.v), y2 = y * y, y4 = y2 * y2;
+  return {y, x.d * (y4 * y4) * (-1.0 / 7)};
 }
 
-// One pair: e, (de/dr) / r, de/d(parameters of the receiver), de/d(parameters of the law).
+// What a law makes of a pair at r, given 1 / r too: e, (de/dr) / r, de/d(parameters of the receiver), de/d(parameters of the law).
 template <class N, int Atom, int Law>
 struct PairTerms {
   N energy, pull;
@@ -148,8 +158,8 @@ struct Coulomb {
     return {b.v - end.v - slope * (f.rest * x), b.pull - slope * ((f.rest - f.slope * x) * inverse)};
   }
 
-  PYFF_HD PairTerms<N, 1, 0> operator()(N r, const N* a, const N* b) const {
-    const Radial<N> h = radial(r, 1 / r);
+  PYFF_HD PairTerms<N, 1, 0> operator()(N r, N inverse, const N* a, const N* b) const {
+    const Radial<N> h = radial(r, inverse);
     const N kb = strength * b[0], k = kb * a[0];
     return {k * h.v, k * h.pull, {kb * h.v}, {}};
   }
@@ -189,8 +199,9 @@ struct Dispersion {
     const N R = factor * root, s = ((-0.00078893 * R + 0.04125273) * R + 0.24428889) * R - 0.00433008;
     const N ds = factor * ((-3 * 0.00078893 * R + 2 * 0.04125273) * R + 0.24428889), s2 = s * s;
     const N p = damping * root, p2 = p * p, p4 = p2 * p2, rho4 = rho2 * rho2;
-    const N a6 = 1 / (rho4 * rho2 + p4 * p2), a8 = 1 / (rho4 * rho4 + p4 * p4);
-    const N a10 = 1 / (rho4 * rho4 * rho2 + p4 * p4 * p2);
+    const N d6 = rho4 * rho2 + p4 * p2, d8 = rho4 * rho4 + p4 * p4, d10 = rho4 * rho4 * rho2 + p4 * p4 * p2;
+    const N d68 = d6 * d8, inverse = 1 / (d68 * d10);  // one division for three
+    const N a6 = d8 * d10 * inverse, a8 = d6 * d10 * inverse, a10 = d68 * inverse;
     const N b8 = 10 * s2 * a8, b10 = 122.5 * s2 * s2 * a10;
     // d/d(x^2) of 1/(x^2n + y^2n) is -n x^(2n-2) / (x^2n + y^2n)^2
     const N c6 = 3 * a6 * a6, c8 = 4 * b8 * a8, c10 = 5 * b10 * a10;
@@ -199,20 +210,20 @@ struct Dispersion {
     return {a6 + b8 + b10, slope, by_p2 * 2 * p * damping + by_s * ds};
   }
 
-  PYFF_HD PairTerms<N, 2, 0> operator()(N r, const N* a, const N* b) const {
+  PYFF_HD PairTerms<N, 2, 0> operator()(N r, N inverse, const N* a, const N* b) const {
     const Mixed m = mixed(a, b);
-    const N alpha = 0.5 * (a[0] + b[0]), root = exp_of(log_of(alpha) * (1.0 / 7));
-    const double inverse = 1 / bohr;
-    const N rho = r * inverse;
-    const Series s = series(rho * rho, root);
-    N w = Constant<N>::of(-hartree), pull = 2 * inverse * inverse * s.slope;
+    const N alpha = 0.5 * (a[0] + b[0]), y = inverse_seventh_root(alpha), y2 = y * y, y6 = y2 * y2 * y2;
+    const double per_bohr = 1 / bohr;
+    const N rho = r * per_bohr;
+    const Series s = series(rho * rho, alpha * y6);
+    N w = Constant<N>::of(-hartree), pull = 2 * per_bohr * per_bohr * s.slope;
     pull = w * pull;
     if (cut) {
       const Step<N> f = smooth_step(r, cutoff - width, cutoff);
-      pull = pull * f.v - hartree * f.slope / r * s.v;
+      pull = pull * f.v - hartree * f.slope * inverse * s.v;
       w = w * f.v;
     }
-    const N by_alpha = m.by_alpha * s.v + m.c6 * s.by_root * root / (14 * alpha);
+    const N by_alpha = m.by_alpha * s.v + m.c6 * s.by_root * y6 * (1.0 / 14);
     return {w * m.c6 * s.v, m.c6 * pull, {w * by_alpha, w * m.by_c6 * s.v}, {}};
   }
 };
@@ -254,8 +265,8 @@ struct Zbl {
     for (int k = 0; k < 4; ++k) a[k] = law[k], c[k] = law[4 + k];
   }
 
-  PYFF_HD PairTerms<N, 2, 8> operator()(N r, const N* x, const N* y) const {
-    const N s = x[1] + y[1], inverse = 1 / r, one = Constant<N>::of(1);
+  PYFF_HD PairTerms<N, 2, 8> operator()(N r, N inverse, const N* x, const N* y) const {
+    const N s = x[1] + y[1], one = Constant<N>::of(1);
     N screening = Constant<N>::of(0), decay = Constant<N>::of(0), by_c[4];
     for (int k = 0; k < 4; ++k) {
       by_c[k] = exp_of(-(a[k] * (r * s)));

@@ -153,25 +153,24 @@ inline FloatVec exp_of(FloatVec x) {
   return (FloatVec)((IntVec)p + (((IntVec)t - 0x4b400000) << 23));
 }
 
+// The polynomial in two halves, of even and odd powers: half the latency. e^r = 1 + (r + r^2 q) loses no digits.
 inline DoubleVec exp_of(DoubleVec x) {
   x = select(x < -708.0, splat(-708.0), x);
   x = select(x > 709.0, splat(709.0), x);
   const DoubleVec magic = splat(6755399441055744.0), t = x * 1.4426950408889634074 + magic, n = t - magic;
-  const DoubleVec r = (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
-  DoubleVec p = splat(1.0 / 6227020800.0);
-  p = p * r + 1.0 / 479001600.0;
-  p = p * r + 1.0 / 39916800.0;
-  p = p * r + 1.0 / 3628800.0;
-  p = p * r + 1.0 / 362880.0;
-  p = p * r + 1.0 / 40320.0;
-  p = p * r + 1.0 / 5040.0;
-  p = p * r + 1.0 / 720.0;
-  p = p * r + 1.0 / 120.0;
-  p = p * r + 1.0 / 24.0;
-  p = p * r + 1.0 / 6.0;
-  p = p * r + 0.5;
-  p = p * r + 1.0;
-  p = p * r + 1.0;
+  const DoubleVec r = (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10, z = r * r;
+  DoubleVec even = splat(1.0 / 479001600.0), odd = splat(1.0 / 6227020800.0);
+  even = even * z + 1.0 / 3628800.0;
+  odd = odd * z + 1.0 / 39916800.0;
+  even = even * z + 1.0 / 40320.0;
+  odd = odd * z + 1.0 / 362880.0;
+  even = even * z + 1.0 / 720.0;
+  odd = odd * z + 1.0 / 5040.0;
+  even = even * z + 1.0 / 24.0;
+  odd = odd * z + 1.0 / 120.0;
+  even = even * z + 0.5;
+  odd = odd * z + 1.0 / 6.0;
+  const DoubleVec p = 1.0 + (r + z * (even + r * odd));
   return (DoubleVec)((LongVec)p + (((LongVec)t - 0x4338000000000000LL) << 52));
 }
 
@@ -186,15 +185,10 @@ inline Vec<T> log1p_series(Vec<T> y) {
 inline FloatVec log1p_unit(FloatVec y) { return log1p_series<float, 8>(y); }
 inline DoubleVec log1p_unit(DoubleVec y) { return log1p_series<double, 17>(y); }
 
-// ln x = n ln 2 + ln m, sqrt(1/2) <= m < sqrt(2), ln m = 2 atanh((m - 1) / (m + 1)); x positive and normal. The magic
-// number turns an integer into a double.
-inline DoubleVec log_of(DoubleVec x) {
-  const LongVec bits = (LongVec)x, shifted = (bits - 0x3fe6a09e667f3bcdLL) >> 52;  // sqrt(1/2)
-  const DoubleVec n = (DoubleVec)(shifted + 0x4338000000000000LL) - 6755399441055744.0;
-  const DoubleVec m = (DoubleVec)(bits - (shifted << 52)), s = (m - 1) / (m + 1), z = s * s;
-  DoubleVec p = splat(1.0 / 23);
-  for (int k = 10; k >= 1; --k) p = p * z + 1.0 / (2 * k + 1);
-  return n * 6.93147180369123816490e-01 + (2 * s + (2 * s * z * p + n * 1.90821492927058770002e-10));
+// x^(-1/7) to 3 percent, x positive and normal: -1/7 of the logarithm, which the bits of a number nearly are.
+inline DoubleVec inverse_seventh_root_guess(DoubleVec x) {
+  const DoubleVec bits = __builtin_convertvector((LongVec)x, DoubleVec);
+  return (DoubleVec)__builtin_convertvector(kSeventhRootBits - bits * (1.0 / 7), LongVec);
 }
 
 // no preset uses tanh in a hot loop: lane by lane

@@ -53,6 +53,15 @@ void check_error_function(double x, const ErrorFunction<N>& got) {
   if (want.rest > 1e-290L) CHECK_NEAR(at(got.rest) / want.rest, 1, (8 + 2 * x * x) * kEps);
 }
 
+// ---- seventh root
+
+void check_seventh_root(double x) {
+  const double want = static_cast<double>(1 / std::pow(static_cast<long double>(x), 1.0L / 7));
+  CHECK_NEAR(inverse_seventh_root(x) / want, 1, 2 * kEps);
+  CHECK_NEAR(inverse_seventh_root(lanes(x, 3.0))[0] / want, 1, 2 * kEps);
+  if (x > 1e-30 && x < 1e30) CHECK_NEAR(inverse_seventh_root(Dual<double>{x, 7 * x}).d / want, -1, 16 * kEps);
+}
+
 // ---- laws
 
 PairLaw law_of(PairKind kind, double cutoff) {
@@ -75,7 +84,10 @@ void with_direction(const PairLaw& p, double r, int direction, Body&& body) {
   D law[8], a[2], b[2];
   for (int k = 0; k < 8; ++k) law[k] = {kLawParameters[k], direction == 3 + k ? 1.0 : 0.0};
   for (int k = 0; k < 2; ++k) a[k] = {kAtoms[0][k], direction == 1 + k ? 1.0 : 0.0}, b[k] = {kAtoms[1][k], 0};
-  with_pair_law(p, law, [&](const auto& f) { body(f(D{r, direction == 0 ? 1.0 : 0.0}, a, b)); });
+  with_pair_law(p, law, [&](const auto& f) {
+    const D x{r, direction == 0 ? 1.0 : 0.0};
+    body(f(x, 1 / x, a, b));
+  });
 }
 
 void check_derivatives(const PairLaw& p, double r) {
@@ -84,7 +96,7 @@ void check_derivatives(const PairLaw& p, double r) {
   std::vector<double> by_hand(11), by_dual(11);
   with_pair_law(p, kLawParameters, [&](const auto& f) {
     n_atom = std::decay_t<decltype(f)>::kAtom, n_law = std::decay_t<decltype(f)>::kLaw;
-    const auto terms = f(r, kAtoms[0], kAtoms[1]), swapped = f(r, kAtoms[1], kAtoms[0]);
+    const auto terms = f(r, 1 / r, kAtoms[0], kAtoms[1]), swapped = f(r, 1 / r, kAtoms[1], kAtoms[0]);
     energy = terms.energy;
     CHECK_NEAR(swapped.energy, energy, 8 * kEps * std::fabs(energy));
     CHECK_NEAR(swapped.pull, terms.pull, 40 * kEps * std::fabs(terms.pull));
@@ -108,11 +120,11 @@ void check_vectors(const PairLaw& p, double r) {
   const DoubleVec a[2] = {splat(kAtoms[0][0]), splat(kAtoms[0][1])}, b[2] = {splat(kAtoms[1][0]), splat(kAtoms[1][1])};
   double energy = 0, pull = 0;
   with_pair_law(p, kLawParameters, [&](const auto& f) {
-    const auto terms = f(r, kAtoms[0], kAtoms[1]);
+    const auto terms = f(r, 1 / r, kAtoms[0], kAtoms[1]);
     energy = terms.energy, pull = terms.pull;
   });
   with_pair_law(p, law, [&](const auto& f) {
-    const auto terms = f(lanes(r, 2.5), a, b);
+    const auto terms = f(lanes(r, 2.5), 1 / lanes(r, 2.5), a, b);
     CHECK_NEAR(terms.energy[0], energy, 1e-13 * std::fabs(energy) + 1e-16);
     CHECK_NEAR(terms.pull[0], pull, 1e-12 * std::fabs(pull) + 1e-15);
   });
@@ -148,6 +160,11 @@ TEST(error_function_is_finite_at_its_ends) {
   CHECK_NEAR(zero.rest, 1, 0);
   CHECK_NEAR(far.ratio, 1e-100, 1e-115);
   CHECK_NEAR(far.rest, 0, 1e-300);
+}
+
+TEST(seventh_root_is_accurate) {
+  for (int k = -60000; k <= 60000; ++k) check_seventh_root(std::exp(k * 0.001));
+  for (double x : {1e-300, 1.0, 1e300}) check_seventh_root(x);
 }
 
 TEST(smooth_step_equals_the_smooth_cutoff) {

@@ -39,16 +39,6 @@ long double log1p_error(double to) {
       to * 1e-6, to, 400000, [](Vec<T> x) { return log1p_unit(x); }, [](long double x) { return std::log1p(x); });
 }
 
-// Around 1, where ln x crosses zero, and in even steps of the exponent over all normal numbers.
-long double log_error() {
-  const auto got = [](DoubleVec x) { return log_of(x); };
-  const auto want = [](long double x) { return std::log(x); };
-  const long double near = worst_relative_error<double>(0.4, 2.6, 400001, got, want);
-  const auto power = [](DoubleVec x) { return log_of(exp_of(x)); };
-  const auto rounded = [](long double x) { return std::log(static_cast<long double>(exp_of(splat(double(x)))[0])); };
-  return std::fmax(near, worst_relative_error<double>(-708, 709, 200001, power, rounded));
-}
-
 template <class T>
 void check_exp_ends(double low, double high) {
   const T inf = std::numeric_limits<T>::infinity();
@@ -93,8 +83,6 @@ TEST(log1p_float_is_accurate) {
 TEST(log1p_double_is_accurate) {
   for (double to : {1.0, 1e-3, 1e-20}) CHECK_NEAR(log1p_error<double>(to), 0, 4.4e-16);
 }
-TEST(log_double_is_accurate) { CHECK_NEAR(log_error(), 0, 6e-16); }
-TEST(log_double_of_one_is_zero) { CHECK_EQUAL(log_of(splat(1.0))[0], 0.0); }
 TEST(exp_ends_float) { check_exp_ends<float>(-87, 88); }
 TEST(exp_ends_double) { check_exp_ends<double>(-708, 709); }
 TEST(lanes_float) { check_lanes<float>(); }
