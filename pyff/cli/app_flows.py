@@ -11,7 +11,7 @@ from pyff.cli.app import Debug, Device, Dtype, Json, Model, Precision, Quiet, _e
 from pyff.cli.app_learning import app
 from pyff.cli.console import Console
 
-__all__ = ["app", "minima", "spectrum", "stability"]
+__all__ = ["app", "attention", "minima", "spectrum", "stability"]
 
 
 @app.command(
@@ -125,3 +125,32 @@ def minima(
                            mirror=mirror, seed=seed)  # fmt: skip
     options = MinimaOptions(settings, escapes, time, out, resume, overwrite)
     return run_minima(Console(quiet, json), model, start, options, device=device, dtype=dtype.value)
+
+
+@app.command(
+    epilog=_examples("""
+        pyff attention so3lr.safetensors molecule.xyz
+        pyff attention so3lr.safetensors molecule.xyz --layer 1 --heads equivariant --out first.csv
+    """)
+)
+def attention(
+    model: Model,
+    structure: Annotated[Path, typer.Argument(help="Structure to look at (.xyz, .cif, .pdb, POSCAR, ...).")],
+    layer: Annotated[int, typer.Option(help="1 is the first, -1 the last.")] = -1,
+    heads: Annotated[
+        str, typer.Option(help="invariant (features) or equivariant (Euclidean variables).")
+    ] = "invariant",
+    out: Annotated[Path, typer.Option(help="Table per atom (.csv); picture beside.")] = Path("attention.csv"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    dtype: Dtype = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Which atoms, elements and distances a model with attention looks at."""
+    from pyff.cli.attention import run_attention
+
+    return run_attention(
+        Console(quiet, json), model, structure, layer=layer, heads=heads, out=out, overwrite=overwrite,
+        dtype=dtype and dtype.value,
+    )  # fmt: skip

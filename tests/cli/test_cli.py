@@ -24,7 +24,20 @@ import pyff
 from pyff.cli import run
 from pyff.cli.console import Console
 
-COMMANDS = ("demo", "fit", "train", "test", "md", "relax", "stability", "spectrum", "minima", "convert", "info")
+COMMANDS = (
+    "demo",
+    "fit",
+    "train",
+    "test",
+    "md",
+    "relax",
+    "stability",
+    "spectrum",
+    "minima",
+    "attention",
+    "convert",
+    "info",
+)
 SMALL = ["--features", "8", "--interactions", "1", "--batch-size", "4", "--seed", "3"]
 
 

@@ -9,6 +9,7 @@ import signal
 
 import numpy as np
 import pytest
+import torch
 from _toy import toy_model
 from ase import Atoms
 from ase.io import read, write
@@ -72,9 +73,29 @@ def test_stability_interrupted_writes_what_there_is(here, capsys, monkeypatch):
     assert len(json.loads((here / "stability.json").read_text())["summary"]) == 1
 
 
+def test_attention_is_read_from_a_model_that_has_it(here, capsys):
+    from pyff.models.so3krates import SO3krates, SO3kratesConfig
+
+    torch.manual_seed(0)
+    config = SO3kratesConfig(n_features=24, n_heads=2, degrees=(1, 2, 3), n_layers=2, n_rbf=8, cutoff=3.0)
+    pyff.save(SO3krates(config, elements=(1, 6, 8)), "net.safetensors")
+    said = result(["attention", "net.safetensors", "start.xyz", "--layer", "1"], capsys)
+    assert len(said["given"]) == 4 and said["layers"] == 2
+    # the four atoms are alike, and what is given is received
+    assert said["given"] == pytest.approx([said["given"][0]] * 4, rel=1e-5)
+    assert said["received"] == pytest.approx(said["given"], rel=1e-5) and said["given"][0] > 0
+    with open("attention.csv") as file:
+        assert [float(row["received"]) for row in csv.DictReader(file)] == said["received"]
+    assert (here / "attention.png").exists()
+    assert run(["attention", "net.safetensors", "start.xyz", "--layer", "3", "--overwrite"]) == 1
+    assert "--layer must be 1 to 2, or -1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["attention", "a.safetensors", "start.xyz"], "the model must have attention; ToyModel offers"),
+        (["attention", "a.safetensors", "start.xyz", "--heads", "two"], "--heads must be invariant or equivariant"),
         (["stability", "start.xyz"], "give model files and then a structure"),
         (["stability", "a.safetensors", "start.xyz", "--temperatures", "hot"], "--temperatures must be numbers"),
         (["stability", "a.safetensors", "a.safetensors", "start.xyz"], "every model must be given once"),
