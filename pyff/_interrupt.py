@@ -16,7 +16,8 @@ class Interrupt:
     """Context manager; `requested` holds the name of the signal that came, or "".
 
     Outside the main thread Python delivers no signals, and nothing is changed. The handlers found are put back at the
-    end, and when a second signal arrives: it then does what it would have done without pyff.
+    end, and when a second signal arrives: it then does what it would have done without pyff. Where one is inside
+    another, both know.
 
     say: called with a sentence when the first signal comes.
     """
@@ -41,6 +42,9 @@ class Interrupt:
             signal.raise_signal(number)
             return
         self.requested = name
+        outer = self._before.get(number)
+        if isinstance(getattr(outer, "__self__", None), Interrupt):
+            outer(number, frame)
         if self._say:
             self._say(f"{name}: finishing this step and writing the checkpoint; once more ends at once")
 

@@ -11,12 +11,14 @@ from pyff.analysis.attention import (
     attention_panels,
     attention_per_atom,
 )
+from pyff.analysis.attention_read import ModelAttention, read_attention
 from pyff.analysis.motion import Motion, read_motion, vibrational_velocities
 from pyff.analysis.spectrum import Peak, Spectrum, average_spectra, power_spectrum, spectrum_panel
 
 __all__ = [
     "AtomAttention",
     "DistanceAttention",
+    "ModelAttention",
     "Motion",
     "PairAttention",
     "Peak",
@@ -27,6 +29,7 @@ __all__ = [
     "attention_per_atom",
     "average_spectra",
     "power_spectrum",
+    "read_attention",
     "read_motion",
     "spectrum_panel",
     "vibrational_velocities",

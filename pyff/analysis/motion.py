@@ -46,8 +46,11 @@ class Motion:
         return 0.5 / self.spacing * WAVENUMBER
 
     def after(self, picoseconds: float) -> Motion:
-        """Without the first `picoseconds`."""
+        """Without the first `picoseconds`. Raises DataError if fewer than four frames are left."""
         first = round(1000 * picoseconds / self.spacing)
+        if len(self) - first < 4:
+            total = len(self) * self.spacing / 1000
+            raise DataError(f"at least four frames must be left of {total:g} ps; received {picoseconds:g} ps to skip")
         velocity = None if self.velocity is None else self.velocity[first:]
         return replace(self, pos=self.pos[first:], velocity=velocity)
 

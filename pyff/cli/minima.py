@@ -70,8 +70,7 @@ def run_minima(
         seconds = None if options.time is None else 60 * options.time
         state = hop_minima(atoms, calculator, options.settings, escapes=options.escapes, state=state, seconds=seconds,
                            on_visit=on_visit)  # fmt: skip
-    interrupted = bool(interrupt.requested) or (options.time is None and len(state.visits) <= options.escapes)
-    return _conclude(console, state, options, interrupted)
+    return _conclude(console, state, options, bool(interrupt.requested))
 
 
 def _conclude(console: Console, state: HopState, options: MinimaOptions, interrupted: bool) -> int:

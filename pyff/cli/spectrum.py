@@ -68,7 +68,7 @@ def run_spectrum(console: Console, files: Sequence[Path], options: SpectrumOptio
 
 
 def _read(console: Console, path: Path, options: SpectrumOptions) -> Motion:
-    with console.progress(0, "frame") as show:
+    with console.progress(_frames(path), "frame") as show:
         motion = read_motion(path, spacing=options.spacing, on_frame=lambda n: show(n, str(path)))
     if motion.note:
         console.say(f"{path}: {motion.note}")
@@ -85,6 +85,16 @@ def _read(console: Console, path: Path, options: SpectrumOptions) -> Motion:
             "(`pyff md --every`)"
         )
     return motion.after(options.skip) if options.skip else motion
+
+
+def _frames(path: Path) -> int:
+    """About how many frames a text trajectory has, for the progress bar; at least 1."""
+    if path.suffix not in (".xyz", ".extxyz") or not path.is_file():
+        return 1
+    with open(path, "rb") as file:
+        first = file.readline().strip()
+        lines = 1 + sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    return max(1, lines // (int(first) + 2)) if first.isdigit() else 1
 
 
 def write_spectrum(path: Path, spectrum: Spectrum) -> None:

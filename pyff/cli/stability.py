@@ -70,8 +70,8 @@ def run_stability(
     )
     runs: list[StabilityRun] = []
     with threads_for(len(atoms)), Interrupt() as interrupt:
-        interrupted = _measure_all(console, atoms, calculators, options, runs) or bool(interrupt.requested)
-    return _conclude(console, runs, options, interrupted)
+        _measure_all(console, atoms, calculators, options, runs, interrupt)
+    return _conclude(console, runs, options, bool(interrupt.requested))
 
 
 def _named(models: Sequence[Path]) -> dict[str, Path]:
@@ -83,8 +83,10 @@ def _named(models: Sequence[Path]) -> dict[str, Path]:
     return dict(zip(names, models))
 
 
-def _measure_all(console: Console, atoms: Atoms, calculators, options: StabilityOptions, runs: list) -> bool:
-    """Runs of every model, added to `runs`; whether they were interrupted."""
+def _measure_all(
+    console, atoms: Atoms, calculators, options: StabilityOptions, runs: list, interrupt: Interrupt
+) -> None:
+    """Runs of every model, added to `runs`, until done or interrupted."""
     s, frames = options.settings, options.out.with_suffix(".xyz")
     with console.progress(s.steps * s.n_runs * len(calculators)) as show, TrajectoryWriter(frames) as last:
 
@@ -96,10 +98,9 @@ def _measure_all(console: Console, atoms: Atoms, calculators, options: Stability
 
         for before, (name, calculator) in enumerate(calculators.items()):
             on_step = lambda run, step, text, k=before: show((k * s.n_runs + run) * s.steps + step, text)  # noqa: E731
-            found = measure_stability(atoms, calculator, s, model=name, on_step=on_step, on_run=keep)
-            if len(found) < s.n_runs or found[-1].interrupted:
-                return True
-    return False
+            measure_stability(atoms, calculator, s, model=name, on_step=on_step, on_run=keep)
+            if interrupt.requested:
+                return
 
 
 def _write(options: StabilityOptions, runs: list[StabilityRun]) -> None:

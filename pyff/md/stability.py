@@ -14,6 +14,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
 
+from pyff._interrupt import Interrupt
 from pyff.md.bonds import Bonds, bonded_pairs
 from pyff.md.dynamics import MDSettings, run_md, start_velocities
 from pyff.md.relax import quasi_newton, relax
@@ -124,7 +125,8 @@ def measure_stability(
     """Relax `atoms` with a calculator, then run MD for every temperature and seed; `atoms` itself is left alone.
 
     The relaxation ends at settings.fmax or after settings.relax_steps; either way the runs begin from its end, with
-    velocities without net motion and rotation. Ctrl-C ends the list with an interrupted run.
+    velocities without net motion and rotation. Ctrl-C ends the list early: a run it hits
+    is listed as interrupted, as far as it came.
 
     Args:
         model: name of the calculator in the results.
@@ -139,25 +141,23 @@ def measure_stability(
     if not len(bonds):
         raise ValueError(f"the start structure must have bonds; {atoms.get_chemical_formula()} as given has none")
     say = on_step or (lambda run, step, text: None)
-    begin = atoms.copy()
+    begin, runs = atoms.copy(), []
     begin.calc = calculator
-    relaxed = relax(
-        begin,
-        fmax=settings.fmax,
-        steps=settings.relax_steps,
-        optimizer=quasi_newton(begin),
-        on_step=lambda step, energy, force: say(0, 0, f"relaxing {model}: largest force {force:.4f} eV/A"),
-    )
-    runs: list[StabilityRun] = []
-    if relaxed.interrupted:
-        return runs
-    for number, (temperature, seed) in enumerate((t, s) for t in settings.temperatures for s in settings.seeds):
-        progress = lambda step, text, number=number: say(number, step, text)  # noqa: E731
-        runs.append(_one_run(begin, calculator, bonds, settings, (model, temperature, seed), progress))
-        if on_run:
-            on_run(runs[-1])
-        if runs[-1].interrupted:
-            break
+    with Interrupt() as interrupt:
+        relax(
+            begin,
+            fmax=settings.fmax,
+            steps=settings.relax_steps,
+            optimizer=quasi_newton(begin),
+            on_step=lambda step, energy, force: say(0, 0, f"relaxing {model}: largest force {force:.4f} eV/A"),
+        )
+        for number, (temperature, seed) in enumerate((t, s) for t in settings.temperatures for s in settings.seeds):
+            if interrupt.requested:
+                break
+            progress = lambda step, text, number=number: say(number, step, text)  # noqa: E731
+            runs.append(_one_run(begin, calculator, bonds, settings, (model, temperature, seed), progress))
+            if on_run:
+                on_run(runs[-1])
     return runs
 
 

@@ -296,6 +296,7 @@ class _Search:
         masses = atoms.get_masses()[:, None]
         rng = np.random.default_rng([self.s.seed, number])
         velocity = without_net_motion(atoms, rng.normal(size=(len(atoms), 3)) / np.sqrt(masses))
+        # the energy scatters, so that one flat direction is not tried at one height only
         kinetic = units.kB * temperature * max(1, 3 * len(atoms) - 6) * rng.chisquare(20) / 20
         velocity = without_net_motion(atoms, softened(atoms, velocity, self.s.softening))
         atoms.set_velocities(velocity * np.sqrt(kinetic / (masses * velocity**2).sum()))

@@ -13,6 +13,7 @@ from ase import Atoms
 
 from pyff._atomic import atomic_write
 from pyff.errors import PyffError
+from pyff.md.bonds import bonded_pairs
 from pyff.sampling.minima_hopping import HopSettings, HopState, Visit
 
 __all__ = ["MinimaLog"]
@@ -56,7 +57,7 @@ class MinimaLog:
         wanted = _head(atoms, settings)
         if not isinstance(head, dict) or head.get("format") != _FORMAT:
             raise PyffError(f"{self.path} is not the record of a minima search")
-        for name in ("Z", "cell", "pbc"):
+        for name in ("Z", "cell", "pbc", "bonds"):
             if head.get(name) != wanted[name]:
                 raise PyffError(f"{self.path} belongs to another structure: its {name} differs from that of the start")
         old, new = head.get("settings", {}), wanted["settings"]
@@ -93,5 +94,6 @@ def _head(atoms: Atoms, settings: HopSettings) -> dict:
         "Z": atoms.numbers.tolist(),
         "cell": atoms.cell.array.tolist(),
         "pbc": atoms.pbc.tolist(),
+        "bonds": sorted(map(list, bonded_pairs(atoms).pairs())),
         "settings": asdict(settings),
     }

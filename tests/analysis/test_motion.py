@@ -30,6 +30,8 @@ def test_frames_carry_their_spacing_and_velocities(tmp_path):
     np.testing.assert_allclose(motion.velocity, 0.01 * units.fs, rtol=1e-6)
     assert motion.nyquist == pytest.approx(6671.28, abs=0.01)  # 1 / (2 x 2.5 fs) over the speed of light
     assert len(motion.after(0.005)) == 4
+    with pytest.raises(DataError, match=r"four frames must be left of 0.015 ps; received 0.008 ps to skip"):
+        motion.after(0.008)
 
 
 def test_missing_spacing_is_an_error_that_says_so(tmp_path):

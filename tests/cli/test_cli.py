@@ -24,7 +24,22 @@ import pyff
 from pyff.cli import run
 from pyff.cli.console import Console
 
-COMMANDS = ("demo", "fit", "train", "finetune", "learning-curve", "test", "md", "relax", "convert", "info")
+COMMANDS = (
+    "demo",
+    "fit",
+    "train",
+    "finetune",
+    "learning-curve",
+    "test",
+    "md",
+    "relax",
+    "stability",
+    "spectrum",
+    "minima",
+    "attention",
+    "convert",
+    "info",
+)
 SMALL = ["--features", "8", "--interactions", "1", "--batch-size", "4", "--seed", "3"]
 
 

@@ -14,7 +14,6 @@ import pytest
 import torch
 from _toy_model import PairConfig, PairModel, morse_data
 
-from pyff._interrupt import Interrupt
 from pyff.train import CheckpointError, TrainConfig, Trainer, load_checkpoint, read_history
 
 TRAIN, VALID = morse_data(23), morse_data(6, seed=1)
@@ -126,23 +125,6 @@ def test_resume_may_change_what_does_not_shape_the_steps(tmp_path):
     free = {"max_epochs": 2, "patience": 3, "max_time": 9.0, "checkpoint_interval": 2.0, "valid_batch_size": 2}
     report = trainer(tmp_path, config("plateau", **free)).fit(TRAIN, VALID, resume=True)
     assert report.epochs == 2 and TrainConfig.from_yaml(tmp_path / "train.yaml").valid_batch_size == 2
-
-
-def test_interrupt_puts_the_handlers_back():
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    said = []
-    with Interrupt(said.append) as interrupt:
-        signal.raise_signal(signal.SIGTERM)
-        assert interrupt.requested == "SIGTERM" and len(said) == 1
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-
-
-def test_interrupt_second_signal_acts_at_once():
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), Interrupt(lambda text: None):
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 PROGRAM = """
