@@ -1,6 +1,8 @@
 // CUDA twins of the CPU's functions: the same arguments and then a Target. Nothing here waits for the GPU.
+#include "bindings/attention_args.hpp"
 #include "bindings/cfconv_args.hpp"
 #include "bindings/cuda_library.hpp"
+#include "bindings/pair_energy_args.hpp"
 #include "core/status.hpp"
 
 namespace {
@@ -17,7 +19,7 @@ pyff::cuda::Call call_on(const Target& target, std::int64_t bytes) {
 }
 
 template <class Params>
-void run(const pyff::cuda::CfconvFunctions<Params> Library::* functions, int order, const Params& params,
+void run(const pyff::cuda::OpFunctions<Params> Library::* functions, int order, const Params& params,
          const Target& target) {
   const Library& library = cuda_library();
   std::int64_t bytes = 0;
@@ -54,6 +56,23 @@ void network_on(int order, const GraphArgs& g, const DataArgs& d, const Weights&
     run(&Library::cfconv_network_float32, order, p, target);
   else
     run(&Library::cfconv_network_float64, order, p, target);
+}
+
+template <class T>
+void attention_on(int order, const GraphArgs& g, const AttentionShapeArgs& shape, const AttentionTensorArgs& in,
+                  const AttentionTensorArgs& tangent, const std::array<Address, 4>& messages,
+                  const AttentionTensorArgs& grad, int /*threads*/, const Target& target) {
+  auto p = attention_params<T>(g, shape, in, tangent, messages, grad);
+  p.shape.degrees = std::get<2>(shape).data();
+  if constexpr (kSingle<T>)
+    run(&Library::equivariant_attention_float32, order, p, target);
+  else
+    run(&Library::equivariant_attention_float64, order, p, target);
+}
+
+void pair_energy_on(int order, std::int64_t n_atoms, int kind, const PairConstants& constants,
+                    const PairArrays& arrays, int threads, const Target& target) {
+  run(&Library::pair_energy, order, pair_energy_params(n_atoms, kind, constants, arrays, threads), target);
 }
 
 // n_atoms, n_systems, pos, cell, pbc, batch, ptr, cutoff
@@ -132,6 +151,9 @@ void bind_cuda(py::module_& m) {
   m.def("cuda_cfconv_table_float64", &table_on<double>);
   m.def("cuda_cfconv_network_float32", &network_on<float>);
   m.def("cuda_cfconv_network_float64", &network_on<double>);
+  m.def("cuda_equivariant_attention_float32", &attention_on<float>);
+  m.def("cuda_equivariant_attention_float64", &attention_on<double>);
+  m.def("cuda_pair_energy", &pair_energy_on);
   m.def("cuda_neighbor_count", &neighbor_count);
   m.def("cuda_neighbor_fill", &neighbor_fill);
 }

@@ -5,7 +5,7 @@
 
 #include "api/pyff.hpp"
 #include "cuda/arena.hpp"
-#include "cuda/attention_numbers.hpp"
+#include "cuda/dual_numbers.hpp"
 #include "cuda/collect.hpp"
 #include "cuda/formulas.hpp"
 #include "math/harmonics.hpp"

@@ -6,6 +6,8 @@
 #include "core/status.hpp"
 #include "cuda/cfconv.hpp"
 #include "cuda/devices.hpp"
+#include "cuda/equivariant_attention.hpp"
+#include "cuda/pair_energy.hpp"
 
 namespace pyff::cuda {
 namespace {
@@ -36,7 +38,7 @@ Status probe() {
   return guarded([] { last_message() = usable_devices(); });
 }
 
-#define PYFF_CFCONV_FUNCTIONS(name, Params)                                                        \
+#define PYFF_OP_FUNCTIONS(name, Params)                                                        \
   {                                                                                                \
     [](int order, const Params* params, std::int64_t* bytes) {                                     \
       return guarded([&] { *bytes = name##_scratch(order, *params); });                            \
@@ -51,10 +53,13 @@ Status probe() {
 
 const Library library{message,
                       probe,
-                      PYFF_CFCONV_FUNCTIONS(cfconv_table, CfconvTableParams<float>),
-                      PYFF_CFCONV_FUNCTIONS(cfconv_table, CfconvTableParams<double>),
-                      PYFF_CFCONV_FUNCTIONS(cfconv_network, CfconvNetworkParams<float>),
-                      PYFF_CFCONV_FUNCTIONS(cfconv_network, CfconvNetworkParams<double>),
+                      PYFF_OP_FUNCTIONS(cfconv_table, CfconvTableParams<float>),
+                      PYFF_OP_FUNCTIONS(cfconv_table, CfconvTableParams<double>),
+                      PYFF_OP_FUNCTIONS(cfconv_network, CfconvNetworkParams<float>),
+                      PYFF_OP_FUNCTIONS(cfconv_network, CfconvNetworkParams<double>),
+                      PYFF_OP_FUNCTIONS(equivariant_attention, AttentionParams<float>),
+                      PYFF_OP_FUNCTIONS(equivariant_attention, AttentionParams<double>),
+                      PYFF_OP_FUNCTIONS(pair_energy, PairEnergyParams),
                       [](const NeighborParams* params, std::int64_t* bytes) {
                         return guarded([&] { *bytes = neighbor_count_scratch(*params); });
                       },
@@ -73,7 +78,7 @@ const Library library{message,
                           neighbor_fill(*params, count_scratch, *call);
                         });
                       }};
-#undef PYFF_CFCONV_FUNCTIONS
+#undef PYFF_OP_FUNCTIONS
 
 }  // namespace
 }  // namespace pyff::cuda

@@ -14,7 +14,7 @@ enum Status : int { kOk = 0, kCallerError = 1, kFailure = 2 };
 
 // `order` 0, 1, 2: forward, backward, double backward. *bytes: the scratch that the call of the same Params needs.
 template <class Params>
-struct CfconvFunctions {
+struct OpFunctions {
   Status (*scratch)(int order, const Params* params, std::int64_t* bytes);
   Status (*run)(int order, const Params* params, const Call* call);
 };
@@ -23,10 +23,13 @@ struct Library {
   const char* (*message)();
   // kOk where kernels of this build run on a GPU of this machine; message() says which, or why not.
   Status (*probe)();
-  CfconvFunctions<CfconvTableParams<float>> cfconv_table_float32;
-  CfconvFunctions<CfconvTableParams<double>> cfconv_table_float64;
-  CfconvFunctions<CfconvNetworkParams<float>> cfconv_network_float32;
-  CfconvFunctions<CfconvNetworkParams<double>> cfconv_network_float64;
+  OpFunctions<CfconvTableParams<float>> cfconv_table_float32;
+  OpFunctions<CfconvTableParams<double>> cfconv_table_float64;
+  OpFunctions<CfconvNetworkParams<float>> cfconv_network_float32;
+  OpFunctions<CfconvNetworkParams<double>> cfconv_network_float64;
+  OpFunctions<AttentionParams<float>> equivariant_attention_float32;
+  OpFunctions<AttentionParams<double>> equivariant_attention_float64;
+  OpFunctions<PairEnergyParams> pair_energy;
   Status (*neighbor_count_scratch)(const NeighborParams* params, std::int64_t* bytes);
   Status (*neighbor_count)(const NeighborParams* params, const Call* call);
   Status (*neighbor_fill_scratch)(const NeighborParams* params, std::int64_t* bytes);
@@ -38,7 +41,8 @@ constexpr std::int64_t library_layout() {
   std::int64_t layout = 1;  // raise when meaning changes but no size
   for (const std::size_t size :
        {sizeof(Library), sizeof(Call), sizeof(NeighborParams), sizeof(NeighborSummary),
-        sizeof(CfconvTableParams<float>), sizeof(CfconvNetworkParams<float>)})
+        sizeof(CfconvTableParams<float>), sizeof(CfconvNetworkParams<float>), sizeof(AttentionParams<float>),
+        sizeof(PairEnergyParams)})
     layout = layout * 1009 + static_cast<std::int64_t>(size);
   return layout;
 }

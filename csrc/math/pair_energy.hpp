@@ -292,7 +292,7 @@ struct Zbl {
 
 // body(tag) with tag a Law type chosen by kind: Coulomb<N, ...>, Dispersion<N>, Zbl<N>
 template <class N, class Body>
-PYFF_HD void with_pair_law(const PairLaw& p, const N* law, Body&& body) {
+inline void with_pair_law(const PairLaw& p, const N* law, Body&& body) {
   switch (static_cast<PairKind>(p.kind)) {
     case PairKind::point:
       return body(Coulomb<N, PairKind::point>(p, law));

@@ -10,7 +10,16 @@ from torch import Tensor
 
 from pyff import _core
 
-__all__ = ["address", "feature_kernel", "graph_args", "require", "require_device", "require_graph", "runs_on_twin"]
+__all__ = [
+    "address",
+    "feature_kernel",
+    "graph_args",
+    "kernel",
+    "require",
+    "require_device",
+    "require_graph",
+    "runs_on_twin",
+]
 
 _SUFFIX = {torch.float32: "float32", torch.float64: "float64"}
 _SAID: set[str] = set()
@@ -57,14 +66,18 @@ def graph_args(row_ptr: Tensor, idx_i: Tensor, idx_j: Tensor, edge_rev: Tensor) 
     )  # fmt: skip
 
 
-def feature_kernel(name: str, dtype: torch.dtype, device: torch.device):
-    """The native function `name` for features of this dtype, on this device."""
-    function = f"{name}_{_SUFFIX[dtype]}"
+def kernel(name: str, device: torch.device):
+    """The native function `name` on this device."""
     if device.type == "cpu":
-        return getattr(_core, function)
+        return getattr(_core, name)
     from pyff.ops import _cuda
 
-    return partial(_cuda.call, function, device)
+    return partial(_cuda.call, name, device)
+
+
+def feature_kernel(name: str, dtype: torch.dtype, device: torch.device):
+    """The native function `name` for features of this dtype, on this device."""
+    return kernel(f"{name}_{_SUFFIX[dtype]}", device)
 
 
 def require_device(op: str, device: torch.device, **tensors: Tensor | None) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyff.ops import reference
-from pyff.ops._check import address, feature_kernel, graph_args, require, require_device, require_graph, runs_on_twin
+from pyff.ops._check import address, feature_kernel, graph_args, require, require_device, require_graph
 from pyff.ops._register import Triple, differentiable_op
 from pyff.ops.bias_activation import ACTIVATIONS
 from pyff.ops.radial import CUTOFFS, Cutoff
@@ -222,10 +222,6 @@ def equivariant_attention(
     if not torch.compiler.is_compiling():
         graph = {"row_ptr": row_ptr, "idx_i": idx_i, "idx_j": idx_j, "edge_rev": edge_rev}
         _check(features, ev, radial, spherical, vec, graph, shape, table)
-        if runs_on_twin("equivariant_attention", vec):
-            return reference.equivariant_attention(
-                features, ev, radial, spherical, vec, row_ptr, idx_i, idx_j, edge_rev, shape, table=table
-            )
     graph = row_ptr, idx_i, idx_j, edge_rev
     return _op(*attention_arguments(features, ev, radial, spherical, vec, graph, shape, table))
 

@@ -7,10 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from pyff import _core
 from pyff.batch import GraphBatch, PairList
-from pyff.ops import reference
-from pyff.ops._check import address, require, require_device, runs_on_twin
+from pyff.ops._check import address, kernel, require, require_device
 from pyff.ops._register import Triple, differentiable_op
 from pyff.ops.radial import CUTOFFS, Cutoff
 from pyff.units import CODATA_2014
@@ -32,7 +30,7 @@ def _call(order: int, args, **arrays: Tensor | None) -> None:
     arrays |= {"pos": pos, "cell": cell, "atom": atom, "law": law, "batch": batch}
     arrays |= {"row_ptr": row_ptr, "idx_j": idx_j, "shift": shift}
     addresses = [address(arrays.get(name)) for name in _ARRAYS]
-    _core.pair_energy(order, pos.shape[0], kind, constants, addresses, torch.get_num_threads())
+    kernel("pair_energy", pos.device)(order, pos.shape[0], kind, constants, addresses, torch.get_num_threads())
 
 
 def _dense(args):
@@ -160,9 +158,6 @@ def coulomb_energy(
     _require_positive(op, length=length, cutoff=cutoff)
     if not torch.compiler.is_compiling():
         _require_pairs(op, pos, cell, batch, pairs, charges=charges)
-        if runs_on_twin(op, pos):
-            twin = reference.coulomb_energy
-            return twin(pos, cell, batch, pairs, charges, kind=kind, length=length, cutoff=cutoff)
     constants = _constants(length=length, cutoff=cutoff)
     return _apply(pos, cell, batch, pairs, charges[:, None], charges.new_empty(0), COULOMB_KINDS[kind], constants)
 
@@ -195,9 +190,6 @@ def dispersion_energy(
         raise ValueError(f"{op}: width must be at most the cutoff, {cutoff} A; received {width}")
     if not torch.compiler.is_compiling():
         _require_pairs(op, pos, cell, batch, pairs, alpha=alpha, c6=c6)
-        if runs_on_twin(op, pos):
-            twin = reference.dispersion_energy
-            return twin(pos, cell, batch, pairs, alpha, c6, scale=scale, cutoff=cutoff, width=width)
     u = CODATA_2014
     constants = _constants(u.hartree, u.bohr, cutoff, width, scale, u.fine_structure ** (-4 / 21))
     return _apply(pos, cell, batch, pairs, torch.stack([alpha, c6], 1), alpha.new_empty(0), _DISPERSION, constants)
@@ -232,8 +224,6 @@ def zbl_energy(
         for name, x in laws.items():
             require(op, name, x, (4,) if name in ("exponents", "weights") else (), torch.float64)
         require_device(op, pos.device, **laws)
-        if runs_on_twin(op, pos):
-            return reference.zbl_energy(pos, cell, batch, pairs, Z, *laws.values(), cutoff=cutoff, end=end)
     charge = Z.to(pos.dtype)
     atom = torch.stack([charge, inverse_length * charge**power], 1)
     constants = _constants(width=math.inf if end is None else end, local=cutoff)

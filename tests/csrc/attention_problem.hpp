@@ -102,14 +102,15 @@ struct Problem {
       for (std::int64_t k = 0; k < width; ++k)
         if (e < graph.edge_rev[e]) x[graph.edge_rev[e] * width + k] = static_cast<X>(sign * x[e * width + k]);
   }
-  // Some pairs at and beyond the cutoff.
+  // Some pairs lie just beyond the cutoff, others further out. At the cutoff itself rounding would decide whether the
+  // second derivative of the cutoff function counts.
   void set_lengths() {
     std::uniform_real_distribution<double> length(0.6, kRadius - 0.05);
     for (std::int64_t e = 0; e < graph.n_edges(); ++e) {
       if (e > graph.edge_rev[e]) continue;
       double* const r = &in.vec[3 * e];
       const double old = std::sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
-      const double scale = (e % 11 == 7 ? kRadius + e % 2 : length(random)) / old;
+      const double scale = (e % 11 == 7 ? kRadius * (1 + 1e-9) + e % 2 : length(random)) / old;
       for (int k = 0; k < 3; ++k) r[k] *= scale;
     }
     symmetrise(in.vec, 3, -1);

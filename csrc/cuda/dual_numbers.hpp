@@ -1,5 +1,5 @@
-// The number types of the attention kernels: plain ones, and Dual ones for the double backward, which is the backward
-// with tangents. What a call writes is then the tangent of what the plain call writes.
+// Number types of kernels whose double backward is the backward with tangents: plain numbers, and Dual ones there.
+// What a call on dual numbers writes is the tangent of what the plain call writes.
 #pragma once
 
 #include <type_traits>
