@@ -5,5 +5,6 @@ from __future__ import annotations
 from pyff.models.base import EnergyModel
 from pyff.models.registry import ARCHITECTURES, register
 from pyff.models.schnet import SchNet, SchNetConfig
+from pyff.models.so3krates import SO3krates, SO3kratesConfig
 
-__all__ = ["ARCHITECTURES", "EnergyModel", "SchNet", "SchNetConfig", "register"]
+__all__ = ["ARCHITECTURES", "EnergyModel", "SO3krates", "SO3kratesConfig", "SchNet", "SchNetConfig", "register"]

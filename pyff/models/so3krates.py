@@ -27,6 +27,7 @@ from pyff.models.so3krates_attention import Messages
 from pyff.models.so3krates_config import SO3kratesConfig
 from pyff.models.so3krates_inference import frozen_readouts, is_plain
 from pyff.models.so3krates_layers import AtomReadout, ElectronEmbedding, HirshfeldReadout, Layer
+from pyff.models.terms import ZBL, Dispersion, Electrostatics
 from pyff.nn.filter_table import FilterTable, default_intervals, filters_in_words
 from pyff.nn.frozen import Frozen
 from pyff.ops._check import runs_on_twin
@@ -71,7 +72,7 @@ class SO3krates(EnergyModel):
             self.charge_readout, self.charge_shift = AtomReadout(c), nn.Parameter(torch.zeros(MAX_Z + 1))
         if c.hirshfeld:
             self.hirshfeld_readout = HirshfeldReadout(c)
-        self.terms = _terms(c) if c.zbl or c.long_range else nn.ModuleDict()
+        self.terms = _terms(c)
         self.frozen_readouts = Frozen()
         self.basis = c.basis()
         self.attention_shape = ops.AttentionShape(
@@ -196,8 +197,6 @@ class SO3krates(EnergyModel):
 
 def _terms(c: SO3kratesConfig) -> nn.ModuleDict:
     """The physics terms by name, in the order of SO3LR's sum."""
-    from pyff.models.terms import ZBL, Dispersion, Electrostatics
-
     terms = nn.ModuleDict()
     if c.zbl:
         terms["zbl"] = ZBL(ops.Cutoff(c.cutoff_function, c.cutoff))

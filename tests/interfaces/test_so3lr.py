@@ -98,6 +98,9 @@ def test_so3lr_forces_and_terms_of_dha(model, references):
     expected = np.load(references / "dha_jaxmd.npz")
     assert float(out.energy) == pytest.approx(float(expected["energy"]), abs=SAME_MODEL)
     np.testing.assert_allclose(out.forces, expected["forces"], rtol=0, atol=SAME_MODEL)
+    positions = read(references / "dha.xyz").positions
+    assert np.abs(out.forces.numpy().sum(0)).max() < 1e-9
+    assert np.abs(np.cross(positions - positions.mean(0), out.forces.numpy()).sum(0)).max() < 1e-8
     terms = {"network": -97.2861819, "zbl": 4.9514426, "electrostatics": -1.7293025, "dispersion": -0.8354732,
              "reference": 0.0}  # fmt: skip
     assert {name: float(e) for name, e in out.energy_terms.items()} == pytest.approx(terms, abs=2e-7)

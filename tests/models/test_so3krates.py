@@ -13,8 +13,7 @@ from _so3krates import atom_energies, features
 import pyff
 from pyff.batch import System
 from pyff.data.collate import collate
-from pyff.models import ARCHITECTURES, so3krates
-from pyff.models.so3krates import SO3krates, SO3kratesConfig
+from pyff.models import ARCHITECTURES, SO3krates, SO3kratesConfig, so3krates
 from pyff.ops import reference
 from pyff.testing import check_potential
 

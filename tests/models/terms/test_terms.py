@@ -91,9 +91,7 @@ def test_terms_say_what_is_missing():
     batch = collate([WATER], Needs(4.5))
     with pytest.raises(ValueError, match="Electrostatics: batch must hold long-range pairs; received none"):
         Electrostatics()(batch, geometry(batch), torch.zeros(3))
-    with pytest.raises(
-        ValueError, match=r"charges must have shape \(3,\), one per atom; received \(2,\)"
-    ):
+    with pytest.raises(ValueError, match=r"charges must have shape \(3,\), one per atom; received \(2,\)"):
         energy(Electrostatics(), [WATER], [0.0, 0.0])
     with pytest.raises(ValueError, match=r"long_range_cutoff must be positive, or None for all pairs; received -1"):
         Dispersion(-1.0)
