@@ -20,7 +20,8 @@ SOURCES = sorted((CHECKOUT / "csrc" / "cuda").glob("*.cu"))
 
 
 def run_python(code: str, library: Path | str) -> str:
-    environment = dict(os.environ, PYFF_CUDA_LIBRARY=str(library))
+    helpers = [str(CHECKOUT / "tests"), str(CHECKOUT / "tests" / "ops"), os.environ.get("PYTHONPATH")]
+    environment = dict(os.environ, PYFF_CUDA_LIBRARY=str(library), PYTHONPATH=os.pathsep.join(filter(None, helpers)))
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], env=environment, capture_output=True, text=True, check=False
     )
@@ -170,3 +171,60 @@ print("ok")
 
 def test_cfconv_through_the_library_equals_the_cpu_op(host_library):
     assert run_python(CFCONV, host_library) == "ok"
+
+
+# an op's kernel taken from the library, for tensors that are still the CPU's
+THROUGH_LIBRARY = """
+import sys
+from functools import partial
+
+import _cuda_cases as cases
+import torch
+from _twins import derivatives, error
+
+from pyff.ops import _check, _cuda
+
+torch.set_num_threads(1)
+on_cpu = _check.kernel
+called = set()
+
+
+def through_library(name, device):
+    called.add(name)
+    return partial(_cuda.call, name, device)
+
+
+def compare(what, tolerance, op, inputs, mask=None):
+    results = []
+    for kernel in (on_cpu, through_library):
+        _check.kernel = sys.modules["pyff.ops.pair_energy"].kernel = kernel
+        results.append(derivatives(op, inputs, mask))
+    for level, (want, got) in enumerate(zip(*results)):
+        for k, (a, b) in enumerate(zip(want, got)):
+            assert error(b, a) < tolerance, (what, level, k, error(b, a))
+"""
+
+ATTENTION = f"""{THROUGH_LIBRARY}
+for kind in ("table", "rows"):
+    for spherical in (True, False):
+        for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 2e-5)):
+            op, inputs, mask = cases.attention("cpu", kind, dtype, spherical=spherical)
+            compare((kind, spherical, dtype), tolerance, op, inputs, mask)
+print(*sorted(called))
+"""
+
+PAIR_ENERGIES = f"""{THROUGH_LIBRARY}
+for law in cases.PAIR_LAWS:
+    for cutoff in (cases.CUTOFF, None):
+        if law != "erfc" or cutoff:
+            compare((law, cutoff), 1e-11, *cases.pair_energy("cpu", law, cutoff=cutoff))
+print(*called)
+"""
+
+
+def test_attention_through_the_library_equals_the_cpu_op(host_library):
+    assert run_python(ATTENTION, host_library) == "equivariant_attention_float32 equivariant_attention_float64"
+
+
+def test_pair_energies_through_the_library_equal_the_cpu_ops(host_library):
+    assert run_python(PAIR_ENERGIES, host_library) == "pair_energy"
