@@ -161,7 +161,7 @@ def test_neighbor_list_on_the_gpu_refuses_bad_input():
     with pytest.raises(ValueError, match="pos must be finite"):
         ops.neighbor_list(pos * float("nan"), cutoff=3.0)
     n = len(pos)
-    for batch in ([-5] * n, [0] * (n - 1) + [10**15], [1] + [0] * (n - 1)):
+    for wrong in ([-5] * n, [0] * (n - 1) + [10**15], [1] + [0] * (n - 1)):
         with pytest.raises(ValueError, match="batch must be ascending"):
             ops.neighbor_list(pos, cutoff=3.0, batch=torch.tensor(batch, device=pos.device))
     for ptr in ([0, n + 1], [1, n], [0, n, 0, n]):
