@@ -163,7 +163,7 @@ def test_neighbor_list_on_the_gpu_refuses_bad_input():
     n = len(pos)
     for wrong in ([-5] * n, [0] * (n - 1) + [10**15], [1] + [0] * (n - 1)):
         with pytest.raises(ValueError, match="batch must be ascending"):
-            ops.neighbor_list(pos, cutoff=3.0, batch=torch.tensor(batch, device=pos.device))
+            ops.neighbor_list(pos, cutoff=3.0, batch=torch.tensor(wrong, device=pos.device))
     for ptr in ([0, n + 1], [1, n], [0, n, 0, n]):
         with pytest.raises(ValueError, match="ptr must ascend"):
             ops.neighbor_list(pos, cutoff=3.0, ptr=torch.tensor(ptr, device=pos.device))
