@@ -64,8 +64,9 @@ struct PairEnergyKernel {
     for (int a = 0; a < 3; ++a) vec[a] = number<kDual>(r, tangent, a);
     PYFF_UNROLL
     for (int a = 0; a < kAtom; ++a) other[a] = number<kDual>(p.atom, p.cot_atom, kAtom * j + a);
-    const N square = vec[0] * vec[0] + vec[1] * vec[1] + vec[2] * vec[2], least = math::Constant<N>::of(kSmallest);
-    const auto terms = law(math::sqrt_of(math::select(square < least, least, square)), own, other);
+    const N length2 = vec[0] * vec[0] + vec[1] * vec[1] + vec[2] * vec[2], least = math::Constant<N>::of(kSmallest);
+    const N square = math::select(length2 < least, least, length2), distance = math::sqrt_of(square);
+    const auto terms = law(distance, distance * (1 / square), own, other);
     sums.energy[0] += emitted(terms.energy);
     if constexpr (order != kForward) add_gradients(terms, vec, shift, 0.5 * (p.grad_energy[i] + p.grad_energy[j]), sums);
   }
@@ -87,7 +88,7 @@ struct PairEnergyKernel {
   }
 
   PYFF_DEVICE void write(const simt::Block& block, std::int64_t i, const Sums& s) const {
-    if constexpr (order != kBackward) write_sums<1>(block, p.energy, i, s.energy, 0.5);
+    write_sums<1>(block, p.energy, i, s.energy, 0.5);
     if constexpr (order != kForward) {
       write_sums<3>(block, p.grad_pos, i, s.force, -1);
       write_sums<9>(block, p.virial, i, s.virial, 0.5);
