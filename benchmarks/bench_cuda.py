@@ -1,9 +1,9 @@
 """CUDA kernels on a GPU: python benchmarks/bench_cuda.py [--json out.json]
 
-Times of the neighbor list and of cfconv (forward; forward and forces; and a whole force-training backward), with the
-error against the CPU's float64 result beside each. Device time by CUDA events around a call: median, minimum and
-number of repeats after a warm-up, and the peak memory of a call. The neighbor list waits for the GPU once per call, so
-its time is by the wall clock.
+Times of the neighbor list, of cfconv and equivariant attention (forward; forward and forces; and a whole force-training
+backward) and of pair energies (forward; forward and forces), with the error against the CPU's float64 result beside
+each. Device time by CUDA events around a call: median, minimum and number of repeats after a warm-up, and the peak
+memory of a call. The neighbor list waits for the GPU once per call, so its time is by the wall clock.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 from _systems import water
 
 from pyff import ops
+from pyff.batch import PairList
 from pyff.ops import _cuda
 
 F, G, CUTOFF, INTERVALS, REPEATS = 128, 20, 5.0, 95, 30
@@ -88,6 +89,36 @@ def levels(op, leaves, parameters) -> dict:
     return {"forward": op, "forces": forces, "training": training}
 
 
+def attention(spherical: bool, graph, vectors: torch.Tensor, dtype: torch.dtype, device: str):
+    """As convolution(), of a layer in the size of SO3LR with tabulated radial filters."""
+    generator = torch.Generator().manual_seed(1)
+    draw = lambda *s: torch.randn(*s, generator=generator, dtype=torch.float64).to(device, dtype).requires_grad_()  # noqa: E731
+    n, hidden, degrees = graph.row_ptr.shape[0] - 1, F // 4, (1, 2, 3, 4)
+    shape = ops.AttentionShape(degrees, 4, ops.Cutoff("cosine", CUTOFF), 13.0)
+    features, coef = tuple(draw(n, F) for _ in range(5)), draw(INTERVALS, 6, 2 * F)
+    weights = (draw(2, hidden, len(degrees)), draw(2, hidden), draw(2, F, hidden), draw(2, F))
+    ev = draw(n, shape.n_components)
+    vec = vectors.to(device).requires_grad_()
+    edges = tuple(x.to(device) for x in (graph.row_ptr, graph.idx_i, graph.idx_j, graph.edge_rev))
+    table = (0.0, CUTOFF / INTERVALS)
+    inputs = (features, ev, coef, weights) if spherical else (features, None, coef, None)
+    op = lambda: torch.cat(ops.equivariant_attention(*inputs, vec, *edges, shape, table=table), 1)  # noqa: E731
+    return op, (features[0], vec), (coef, *weights) if spherical else (coef,)
+
+
+def pair_energies(law: str, cutoff: float, atoms: tuple, pairs: PairList, device: str):
+    """(function of nothing that runs the op, its positions)."""
+    generator = torch.Generator().manual_seed(1)
+    pos, cell, _pbc = (x.to(device) for x in atoms)
+    pos = pos.clone().requires_grad_()
+    batch = torch.zeros(len(pos), dtype=torch.int64, device=device)
+    pairs = pairs.to(device)
+    first, second = ((torch.rand(len(pos), generator=generator, dtype=torch.float64) + 0.5).to(device) for _ in "ab")
+    if law == "dispersion":
+        return lambda: ops.dispersion_energy(pos, cell[None], batch, pairs, first, second, cutoff=cutoff), pos
+    return lambda: ops.coulomb_energy(pos, cell[None], batch, pairs, first, length=4.0, cutoff=cutoff), pos
+
+
 def bench_neighbor_list(n: int) -> dict:
     pos, cell, pbc = water_tensors(n)
     want = ops.neighbor_list(pos, cell, pbc, CUTOFF)
@@ -108,6 +139,35 @@ def bench_cfconv(kind: str, n: int, dtype: torch.dtype) -> list[dict]:
     for level, call in levels(*convolution(kind, graph, distance, dtype, "cuda")).items():
         row = {"op": kind, "level": level, "dtype": str(dtype), "atoms": len(pos), "edges": len(distance)}
         rows.append(row | {"error": relative_error(call(), reference[level]()), **timed(call, synchronous=False)})
+    return rows
+
+
+def bench_attention(spherical: bool, n: int, dtype: torch.dtype) -> list[dict]:
+    pos, cell, pbc = water_tensors(n)
+    graph = ops.neighbor_list(pos, cell, pbc, CUTOFF)
+    vectors = pos[graph.idx_j] - pos[graph.idx_i] + graph.shift.double() @ cell
+    reference = levels(*attention(spherical, graph, vectors, torch.float64, "cpu"))
+    rows = []
+    for level, call in levels(*attention(spherical, graph, vectors, dtype, "cuda")).items():
+        row = {"op": "equivariant_attention", "spherical": spherical, "level": level, "dtype": str(dtype)}
+        row |= {"atoms": len(pos), "edges": len(vectors), "error": relative_error(call(), reference[level]())}
+        rows.append(row | timed(call, synchronous=False))
+    return rows
+
+
+def bench_pair_energy(law: str, n: int, cutoff: float) -> list[dict]:
+    atoms = water_tensors(n)
+    graph = ops.neighbor_list(*atoms, cutoff)
+    pairs = PairList(graph.row_ptr, graph.idx_j, graph.shift)
+    rows = []
+    (want, at_cpu), (call, at_gpu) = (pair_energies(law, cutoff, atoms, pairs, device) for device in ("cpu", "cuda"))
+    forces = lambda op, pos: torch.autograd.grad(op().sum(), pos)[0]  # noqa: E731
+    for level, reference, run in (
+        ("forward", want, call),
+        ("forces", lambda: forces(want, at_cpu), lambda: forces(call, at_gpu)),
+    ):
+        row = {"op": law, "level": level, "atoms": len(atoms[0]), "pairs": len(pairs.idx_j)}
+        rows.append(row | {"error": relative_error(run(), reference()), **timed(run, synchronous=False)})
     return rows
 
 
@@ -132,6 +192,11 @@ def main() -> None:
         for kind in ("cfconv_table", "cfconv"):
             for dtype in (torch.float32, torch.float64):
                 rows += bench_cfconv(kind, n, dtype)
+        for spherical in (True, False):
+            for dtype in (torch.float32, torch.float64):
+                rows += bench_attention(spherical, n, dtype)
+        for law in ("damped Coulomb", "dispersion"):
+            rows += bench_pair_energy(law, n, 12.0)
     for row in rows:
         print("  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
     if args.json:
