@@ -18,7 +18,7 @@ from pyff.batch import GraphBatch, Output, System
 from pyff.data.checks import CLOSEST
 from pyff.data.collate import collate
 from pyff.data.from_ase import from_ase, total_charge, unpaired_electrons
-from pyff.models.file import load, set_long_range_cutoff
+from pyff.models.file import load, set_long_range
 
 if TYPE_CHECKING:
     from pyff.models.base import EnergyModel
@@ -49,6 +49,7 @@ class Calculator(AseCalculator):
         dtype: "float32" or "float64"; None keeps the model's own precision.
         long_range_cutoff: of the model's electrostatics and dispersion (A) instead of the file's own; math.inf sums
             over all pairs of an open structure.
+        ewald: True: sum the Coulomb energy over the whole lattice (periodic structures only) instead of cutting it.
 
     Attributes:
         info: how the last results came about: model, path, filters, dtype, device, number of atoms and of edges.
@@ -67,6 +68,7 @@ class Calculator(AseCalculator):
         device: str = "cpu",
         dtype: str | None = None,
         long_range_cutoff: float | None = None,
+        ewald: bool | None = None,
     ) -> None:
         super().__init__()
         if dtype is not None and dtype not in _DTYPES:
@@ -74,9 +76,9 @@ class Calculator(AseCalculator):
         is_path = isinstance(model, (str, os.PathLike))
         self.model_name = Path(model).name if is_path else type(model).__name__
         loaded = load(model) if is_path else model
-        if long_range_cutoff is not None:
+        if long_range_cutoff is not None or ewald is not None:
             loaded = loaded if is_path else copy.deepcopy(loaded)
-            set_long_range_cutoff(loaded, long_range_cutoff)
+            set_long_range(loaded, long_range_cutoff, ewald)
         self.model = _placed(loaded, torch.device(device), _DTYPES.get(dtype, loaded.dtype), private=is_path)
         self.implemented_properties = _offered(self.model, self.model_name)
         self.device = torch.device(device)

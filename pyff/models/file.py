@@ -33,7 +33,7 @@ __all__ = [
     "model_header",
     "read_header",
     "save",
-    "set_long_range_cutoff",
+    "set_long_range",
 ]
 
 TRAINING = "training."  # no model has such weights: `training` is an attribute of every torch module
@@ -66,17 +66,19 @@ def save(model: EnergyModel, path: str | os.PathLike) -> None:
 
 
 def load(
-    path: str | os.PathLike, device: str | torch.device = "cpu", *, long_range_cutoff: float | None = None
-) -> EnergyModel:
+    path: str | os.PathLike, device: str | torch.device = "cpu", *, long_range_cutoff: float | None = None,
+    ewald: bool | None = None,
+) -> EnergyModel:  # fmt: skip
     """Read a model file: weights bit for bit, in eval mode, on `device`.
 
     Args:
         long_range_cutoff: of the model's electrostatics and dispersion (A) instead of the file's own; infinity sums
             over all pairs, which open structures allow.
+        ewald: True: sum the Coulomb energy over the whole lattice (periodic structures only) instead of cutting it.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: long_range_cutoff for a model without such terms.
+        ValueError: long_range_cutoff or ewald for a model without such terms.
         ModelFileError: not a pyff model, truncated, of an unknown architecture, or written by a newer pyff.
     """
     from safetensors import SafetensorError
@@ -93,17 +95,19 @@ def load(
             _require_own(model_from_header(header, name), tensors, name)
     model = model_from_header(header, name)
     _fill(model, tensors, name)
-    if long_range_cutoff is not None:
-        set_long_range_cutoff(model, long_range_cutoff)
+    set_long_range(model, long_range_cutoff, ewald)
     return model.to(device).eval()
 
 
-def set_long_range_cutoff(model: EnergyModel, cutoff: float) -> None:
-    """Change where a model's long-range terms are cut (A); ValueError where it has none."""
-    change = getattr(model, "set_long_range_cutoff", None)
+def set_long_range(model: EnergyModel, cutoff: float | None, ewald: bool | None) -> None:
+    """Change how far a model's long-range terms reach, where not None; ValueError where it has none."""
+    if cutoff is None and ewald is None:
+        return
+    change = getattr(model, "set_long_range", None)
     if change is None:
-        raise ValueError(f"long_range_cutoff needs a model with long-range terms; {type(model).__name__} has none")
-    change(cutoff)
+        name = "long_range_cutoff" if cutoff is not None else "ewald"
+        raise ValueError(f"{name} needs a model with long-range terms; {type(model).__name__} has none")
+    change(cutoff, ewald)
 
 
 def read_header(path: str | os.PathLike) -> ModelHeader:

@@ -27,7 +27,7 @@ from pyff.models.so3krates_attention import Messages
 from pyff.models.so3krates_config import SO3kratesConfig
 from pyff.models.so3krates_inference import frozen_readouts, is_plain
 from pyff.models.so3krates_layers import AtomReadout, ElectronEmbedding, HirshfeldReadout, Layer
-from pyff.models.terms import ZBL, Dispersion, Electrostatics
+from pyff.models.terms import ZBL, Dispersion, Electrostatics, EwaldElectrostatics
 from pyff.nn.filter_table import FilterTable, default_intervals, filters_in_words
 from pyff.nn.frozen import Frozen
 from pyff.ops._check import runs_on_twin
@@ -99,7 +99,7 @@ class SO3krates(EnergyModel):
     @property
     def needs(self) -> Needs:
         c = self.config
-        if not c.long_range:
+        if not c.long_range_pairs:
             return Needs(c.cutoff)
         return Needs(c.cutoff, math.inf if c.long_range_cutoff is None else c.long_range_cutoff)
 
@@ -110,17 +110,24 @@ class SO3krates(EnergyModel):
             offers |= {"charges", "dipole"}
         return frozenset(offers | ({"hirshfeld"} if c.hirshfeld else set()))
 
-    def set_long_range_cutoff(self, cutoff: float | None) -> None:
-        """Cut electrostatics and dispersion at another distance (A); None: sum over all pairs of open structures.
+    def set_long_range(self, cutoff: float | None = None, ewald: bool | None = None) -> None:
+        """Change how far electrostatics and dispersion reach; None leaves a setting as it is.
+
+        Args:
+            cutoff: A; infinity: all pairs of open structures.
+            ewald: whether the Coulomb energy is summed over the whole lattice instead.
 
         Raises:
             ValueError: a model without such terms, or a cutoff that its options do not allow.
         """
         if not self.config.long_range:
-            raise ValueError("long_range_cutoff can only be set for models with electrostatics or dispersion")
-        if cutoff is not None and math.isinf(cutoff):
-            cutoff = None
-        self.config = SO3kratesConfig(**{**self.config.model_dump(), "long_range_cutoff": cutoff})
+            raise ValueError("the long range can only be set for models with electrostatics or dispersion")
+        changes = {}
+        if cutoff is not None:
+            changes["long_range_cutoff"] = None if math.isinf(cutoff) else cutoff
+        if ewald is not None:
+            changes["ewald"] = ewald
+        self.config = SO3kratesConfig(**{**self.config.model_dump(), **changes})
         weights = self.terms.state_dict()
         self.terms = _terms(self.config).to(dtype=self.dtype, device=self.embedding.device).train(self.training)
         self.terms.load_state_dict(weights)
@@ -201,7 +208,8 @@ def _terms(c: SO3kratesConfig) -> nn.ModuleDict:
     if c.zbl:
         terms["zbl"] = ZBL(ops.Cutoff(c.cutoff_function, c.cutoff))
     if c.electrostatics:
-        terms["electrostatics"] = Electrostatics(c.electrostatics_sigma, c.long_range_cutoff)
+        sigma = c.electrostatics_sigma
+        terms["electrostatics"] = EwaldElectrostatics(sigma) if c.ewald else Electrostatics(sigma, c.long_range_cutoff)
     if c.dispersion:
         terms["dispersion"] = Dispersion(c.long_range_cutoff, width=c.dispersion_width, scale=c.dispersion_scale)
     return terms

@@ -83,6 +83,10 @@ class SO3kratesConfig(BaseModel):
     long_range_cutoff: float | None = Field(
         None, gt=0, le=10_000, description="cutoff of electrostatics and dispersion in A; none: all pairs"
     )
+    ewald: bool = Field(
+        False,
+        description="sum the Coulomb energy over the whole lattice, without a cutoff; for periodic structures only",
+    )
     output_scale: float = Field(1.0, description="scale of the network's atomic energies, eV")
     output_shift: float = Field(0.0, description="shift of the network's atomic energies, eV")
 
@@ -94,6 +98,8 @@ class SO3kratesConfig(BaseModel):
                 raise ValueError(f"n_features must be a multiple of {name}, {parts_of}; received {self.n_features}")
         if self.electrostatics and not self.charges:
             raise ValueError("electrostatics needs charges=True")
+        if self.ewald and not self.electrostatics:
+            raise ValueError("ewald needs electrostatics=True")
         if self.dispersion and not self.hirshfeld:
             raise ValueError("dispersion needs hirshfeld=True")
         if self.dispersion and self.long_range_cutoff is not None and self.dispersion_width >= self.long_range_cutoff:
@@ -112,8 +118,13 @@ class SO3kratesConfig(BaseModel):
 
     @property
     def long_range(self) -> bool:
-        """Whether pairs beyond the network's cutoff count."""
+        """Whether atoms beyond the network's cutoff count."""
         return self.electrostatics or self.dispersion
+
+    @property
+    def long_range_pairs(self) -> bool:
+        """Whether pairs beyond the network's cutoff are listed: Ewald sums of damped charges need none."""
+        return (self.electrostatics and not self.ewald) or self.dispersion
 
     def head_normalization(self, n_heads: int) -> float:
         """What the coefficients of a block with n_heads heads are divided by."""

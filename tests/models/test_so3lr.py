@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 from _graphs import random_molecule
+from ase.build import bulk
 
 import pyff
+from pyff import ops
 from pyff.batch import System
 from pyff.data.collate import collate
 from pyff.models import ARCHITECTURES
 from pyff.models.so3krates import SO3krates, SO3kratesConfig
-from pyff.testing import check_potential, example_systems
+from pyff.testing import check_forces, check_images, check_motion, check_potential, check_stress, example_systems
 
 SMALL = {"n_features": 16, "n_heads": 2, "degrees": (1, 2), "n_layers": 2, "n_rbf": 8, "cutoff": 3.0,
          "attention_normalization": 5.0, "readout_features": 8, "long_range_cutoff": 4.0,
@@ -80,17 +82,42 @@ def test_so3lr_cutoff_can_be_changed_in_the_file_and_afterwards(tmp_path):
     system = System(*random_molecule(6)[:2])
     for cutoff in (3.0, math.inf):
         changed, built = pyff.load(tmp_path / "m.safetensors", long_range_cutoff=cutoff), model(torch.float32)
-        built.set_long_range_cutoff(cutoff)
+        built.set_long_range(cutoff)
         assert changed.needs == built.needs and changed.needs.long_range_cutoff == cutoff
         assert torch.equal(predict(changed, system).energy, predict(built, system).energy)
         assert not torch.equal(predict(m, system).energy, predict(built, system).energy)
     assert pyff.load(tmp_path / "m.safetensors").config.long_range_cutoff == 4.0
     with pytest.raises(ValueError, match="dispersion_width must be smaller"):
-        m.set_long_range_cutoff(0.5)
+        m.set_long_range(0.5)
     with pytest.raises(ValueError, match="long_range_cutoff needs a model with long-range terms; PairModel has none"):
         from _toy_model import PairModel
 
         pyff.Calculator(PairModel(), long_range_cutoff=5.0)
+
+
+def test_so3lr_with_ewald_sums_is_a_potential_of_crystals():
+    m, rng = model(ewald=True), np.random.default_rng(0)
+    (crystal,) = (s for s in example_systems(m, rng) if s.pbc.all())
+    check_motion(m, crystal, rng)
+    check_images(m, crystal, rng)
+    check_forces(m, crystal, rng)
+    check_stress(m, crystal)
+
+
+def test_so3lr_with_ewald_sums_its_own_charges_over_the_lattice(tmp_path):
+    pyff.save(model(), tmp_path / "m.safetensors")
+    m = pyff.load(tmp_path / "m.safetensors", ewald=True)
+    assert m.config.ewald and m.needs.long_range_cutoff == 4.0  # dispersion still lists pairs
+    atoms = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+    atoms.symbols, atoms.calc = "C4O4", pyff.Calculator(m)
+    atoms.rattle(0.1, seed=0)
+    q = torch.from_numpy(atoms.get_charges())
+    pos, cell = torch.from_numpy(atoms.positions), torch.from_numpy(atoms.cell.array)[None]
+    expected = ops.ewald_energy(pos, cell, torch.zeros(8, dtype=torch.int64), q, kind="damped", length=4.0).sum()
+    got = atoms.calc.results["energy_terms"]["electrostatics"]
+    assert got == pytest.approx(float(expected), abs=1e-9) and abs(got) > 1e-4
+    with pytest.raises(ValueError, match="periodic"):
+        predict(m, System([6, 8], [[0, 0, 0], [2.0, 0, 0]]))
 
 
 def test_so3lr_calculator_leaves_a_model_passed_in_as_it_was():
