@@ -172,7 +172,7 @@ class SphericalFilters {
   const AttentionShape& shape_;
   const AttentionLayout<T>& layout_;
   const AttentionShared<T>& shared_;
-  const AttentionPanels<T>& panels_;
+  const AttentionPanels<T> panels_;  // a copy: the caller's is gone when the worker runs
   int degrees_;
   Source<T, kDual> ev_;
   P tau_, tau_bar_, pre_, hidden_, hidden_bar_;
