@@ -32,7 +32,9 @@ def run_convert(
         raise PyffError(f"the model file must end in .safetensors; received {target}")
     if target.exists() and not overwrite:
         raise PyffError(f"{target} exists already: add --overwrite or choose another name")
-    if source.is_file() and so3lr.is_so3lr(source):
+    if not source.is_file():
+        raise PyffError(f"{source}: no such file")
+    if so3lr.is_so3lr(source):
         if units or cutoff_function:
             raise PyffError("--units and --cutoff-function are for SchNetPack models; SO3LR's are known")
         return _so3lr(console, source, target, elements, long_range_cutoff)

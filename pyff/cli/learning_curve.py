@@ -44,7 +44,8 @@ class CurveOptions:
 def run_learning_curve(console: Console, options: CurveOptions) -> int:
     """Train what is not trained yet, then write learning_curve.json and .png; the exit code."""
     sizes, models = _sizes(options.sizes), _names(options.models)
-    data = read_data(_config(options, models[0]).data)
+    configs = [_config(options, model) for model in models]  # a misspelt name must not wait for the first training
+    data = read_data(configs[0].data)
     console.say(data.describe())
     splits = _nested_splits(data, sizes, options)
     rows = []

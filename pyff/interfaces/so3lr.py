@@ -75,9 +75,11 @@ def read_so3lr(path: str | os.PathLike, options: str | os.PathLike | None = None
     try:
         with open(path, "rb") as file:
             tree = read_pickle(file, lambda name: str(name) in _NUMPY)
-        arrays = dict(_arrays(tree.get("params") if isinstance(tree, dict) else None, ""))
+        arrays = dict(_arrays(tree.get("params") if isinstance(tree, dict) else None, "", set()))
     except PickleError as error:
         raise PickleError(f"{path}: {error}") from None
+    except (RecursionError, MemoryError) as error:
+        raise PickleError(f"{path}: damaged pickle: {type(error).__name__}") from None
     if not arrays:
         raise PickleError(f"{path}: must hold a tree of parameters under 'params'; received {type(tree).__name__}")
     options = Path(options) if options is not None else path.with_name("hyperparameters.json")
@@ -92,10 +94,14 @@ def read_so3lr(path: str | os.PathLike, options: str | os.PathLike | None = None
     return SO3LR(arrays, model, float(average) if isinstance(average, (int, float)) else None)
 
 
-def _arrays(node: Any, path: str) -> Iterable[tuple[str, np.ndarray]]:
+def _arrays(node: Any, path: str, seen: set[int]) -> Iterable[tuple[str, np.ndarray]]:
+    # a dict that holds itself has no end, and one that holds another twice, forty times over, none in a lifetime
+    if node is not None and id(node) in seen:
+        raise PickleError(f"parameter {path[:80]} must appear once in the tree; it is there twice")
+    seen.add(id(node))
     if isinstance(node, dict):
         for name, value in node.items():
-            yield from _arrays(value, f"{path}/{name}" if path else str(name))
+            yield from _arrays(value, f"{path}/{name}" if path else str(name), seen)
     elif isinstance(node, Record) and node.cls.name == "_reconstruct":
         yield path, _array(node, path)
     elif node is not None:

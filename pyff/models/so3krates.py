@@ -17,12 +17,14 @@ import math
 from typing import Literal
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from pyff import ops
 from pyff.batch import Features, Geometry, GraphBatch, Needs
 from pyff.models.base import MAX_Z, AtomOutputs, EnergyModel, conserved_charges, is_learning, is_wanted
 from pyff.models.registry import register
+from pyff.models.schema import first_problem
 from pyff.models.so3krates_attention import Messages
 from pyff.models.so3krates_config import SO3kratesConfig
 from pyff.models.so3krates_inference import frozen_readouts, is_plain
@@ -129,10 +131,15 @@ class SO3krates(EnergyModel):
             changes["long_range_cutoff"] = None if math.isinf(cutoff) else cutoff
         if ewald is not None:
             changes["ewald"] = ewald
-        self.config = SO3kratesConfig(**{**self.config.model_dump(), **changes})
-        weights = self.terms.state_dict()
+        try:
+            self.config = SO3kratesConfig(**{**self.config.model_dump(), **changes})
+        except ValidationError as error:
+            raise ValueError(first_problem(error)) from None
+        weights, trained = self.terms.state_dict(), [p.requires_grad for p in self.terms.parameters()]
         self.terms = _terms(self.config).to(dtype=self.dtype, device=self.embedding.device).train(self.training)
         self.terms.load_state_dict(weights)
+        for p, is_trained in zip(self.terms.parameters(), trained):
+            p.requires_grad_(is_trained)
 
     def atom_outputs(self, batch: GraphBatch, geometry: Geometry) -> AtomOutputs:
         c = self.config

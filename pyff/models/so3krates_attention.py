@@ -148,7 +148,7 @@ class Messages:
             s1, s2 = (_spherical(tau, w, shape.activation) for w in zip(*(p for p in layer.spherical_weights())))
             w1, w2 = w1 + s1, w2 + s2
         fade = ops.cutoff_function(self.geometry.distance, shape.cutoff, dtype=q1.dtype) / shape.normalization
-        by_head = lambda q, w, k, h: (q[b.idx_i] * w * k[b.idx_j]).view(b.n_edges, h, -1).sum(2)  # noqa: E731
+        by_head = lambda q, w, k, h: (q[b.idx_i] * w * k[b.idx_j]).unflatten(1, (h, -1)).sum(2)  # noqa: E731
         invariant = by_head(q1, w1, k1, shape.n_heads) * fade[:, None]
         equivariant = by_head(q2, w2, k2, n) * fade[:, None] if n else invariant[:, :0]
         return Attention(invariant, equivariant)

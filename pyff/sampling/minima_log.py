@@ -12,6 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from pyff._atomic import atomic_write
+from pyff.data.from_ase import total_charge, unpaired_electrons
 from pyff.errors import PyffError
 from pyff.md.bonds import bonded_pairs
 from pyff.sampling.minima_hopping import HopSettings, HopState, Visit
@@ -57,7 +58,7 @@ class MinimaLog:
         wanted = _head(atoms, settings)
         if not isinstance(head, dict) or head.get("format") != _FORMAT:
             raise PyffError(f"{self.path} is not the record of a minima search")
-        for name in ("Z", "cell", "pbc", "bonds"):
+        for name in ("Z", "cell", "pbc", "bonds", "charge", "spin"):
             if head.get(name) != wanted[name]:
                 raise PyffError(f"{self.path} belongs to another structure: its {name} differs from that of the start")
         old, new = head.get("settings", {}), wanted["settings"]
@@ -95,5 +96,7 @@ def _head(atoms: Atoms, settings: HopSettings) -> dict:
         "cell": atoms.cell.array.tolist(),
         "pbc": atoms.pbc.tolist(),
         "bonds": sorted(map(list, bonded_pairs(atoms).pairs())),
+        "charge": total_charge(atoms),
+        "spin": unpaired_electrons(atoms),
         "settings": asdict(settings),
     }

@@ -90,6 +90,8 @@ def test_learning_curve_shares_frames_and_time_and_repeats_nothing(tmp_path, cap
     assert (out / "learning_curve.png").read_bytes()[:4] == b"\x89PNG"
     assert run([*argv, "--sizes", "a,b"]) == 1 and run([*argv, "--sizes", "26"]) == 1
     assert "no frames are left to test on" in capsys.readouterr().err
+    late = ["learning-curve", data, "--models", "schnet,shcnet", "--sizes", "5", "--out", str(out / "b")]
+    assert run(late) == 1 and "received 'shcnet'" in capsys.readouterr().err and not (out / "b").exists()
 
 
 def test_fit_takes_any_setting_by_its_name(tmp_path, capsys):

@@ -200,6 +200,50 @@ def test_reader_refuses_foreign_pickles_and_missing_options(tmp_path, references
     assert not is_so3lr(references / "dha.xyz")
 
 
+def _doubling(levels: int) -> dict:
+    node: dict = {}
+    for _ in range(levels):
+        node = {"a": node, "b": node}
+    return node
+
+
+def _nested(levels: int) -> dict:
+    node: dict = {}
+    for _ in range(levels):
+        node = {"a": node}
+    return node
+
+
+def _endless() -> dict:
+    node: dict = {}
+    node["a"] = node
+    return node
+
+
+@pytest.mark.parametrize(("tree", "message"), [
+    (_doubling(40), "must appear once"), (_endless(), "must appear once"), (_nested(300), "must hold a tree"),
+], ids=["doubling", "endless", "nested"])  # fmt: skip
+def test_reader_ends_on_trees_that_have_no_end(tree, message, tmp_path):
+    path = tmp_path / "params.pkl"
+    path.write_bytes(pickle.dumps({"params": tree}))
+    with pytest.raises(PickleError, match=message):
+        read_so3lr(path)
+
+
+def test_reader_refuses_a_length_beyond_memory_and_depth_beyond_the_stack(tmp_path):
+    path = tmp_path / "params.pkl"
+    deep = b"\x80\x04}X\x06\x00\x00\x00params" + 5000 * b"}X\x01\x00\x00\x00a" + b"}" + 5001 * b"s" + b"."
+    for data in (b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b".", deep):
+        path.write_bytes(data)
+        with pytest.raises(PickleError, match="damaged pickle"):
+            read_so3lr(path)
+
+
+def test_convert_says_that_there_is_no_such_file(tmp_path, capsys):
+    assert run(["convert", str(tmp_path / "none.pkl"), str(tmp_path / "a.safetensors")]) == 1
+    assert "none.pkl: no such file" in capsys.readouterr().err
+
+
 def test_reader_names_an_option_or_parameter_that_does_not_fit(source, tmp_path):
     from dataclasses import replace
 

@@ -313,6 +313,12 @@ def test_so3krates_survives_the_model_file(tmp_path):
         pyff.load(tmp_path / "m.safetensors", long_range_cutoff=9.0)
 
 
+def test_so3krates_attention_of_a_lone_atom_is_empty():
+    with torch.no_grad():
+        layers = model()(collate([System(np.array([8]), np.zeros((1, 3)))], model().needs), ("attention",)).attention
+    assert layers[0].invariant.shape == (0, model().config.n_heads)
+
+
 def test_so3krates_offers_what_it_has():
     assert "charges" not in model().offers and {"features", "attention", "energy_terms"} <= model().offers
     m = model(charges=True, hirshfeld=True)

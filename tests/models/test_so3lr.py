@@ -89,6 +89,11 @@ def test_so3lr_cutoff_can_be_changed_in_the_file_and_afterwards(tmp_path):
     assert pyff.load(tmp_path / "m.safetensors").config.long_range_cutoff == 4.0
     with pytest.raises(ValueError, match="dispersion_width must be smaller"):
         m.set_long_range(0.5)
+    with pytest.raises(ValueError, match=r"^long_range_cutoff: Input should be greater than 0; received -1\.0$"):
+        m.set_long_range(-1.0)
+    m.requires_grad_(False)
+    m.set_long_range(9.0)
+    assert not any(p.requires_grad for p in m.parameters())
     with pytest.raises(ValueError, match="long_range_cutoff needs a model with long-range terms; PairModel has none"):
         from _toy_model import PairModel
 

@@ -107,6 +107,10 @@ def test_record_of_another_search_is_refused(tmp_path):
         log.resume(start, HopSettings(**{**vars(LJ), "passes": 1}))
     with pytest.raises(PyffError, match="another structure: its Z differs"):
         log.resume(cluster(6), LJ)
+    ion = cluster(7)
+    ion.info["charge"] = 1
+    with pytest.raises(PyffError, match="another structure: its charge differs"):
+        log.resume(ion, LJ)
     log.path.write_text("hello\n")
     with pytest.raises(PyffError, match="not the record of a minima search"):
         log.resume(start, LJ)
