@@ -125,7 +125,7 @@ class SO3krates(EnergyModel):
             ValueError: a model without such terms, or a cutoff that its options do not allow.
         """
         if not self.config.long_range:
-            raise ValueError("the long range can only be set for models with electrostatics or dispersion")
+            raise ValueError("long_range_cutoff and ewald need a model with electrostatics or dispersion")
         changes = {}
         if cutoff is not None:
             changes["long_range_cutoff"] = None if math.isinf(cutoff) else cutoff

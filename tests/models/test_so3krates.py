@@ -309,7 +309,7 @@ def test_so3krates_survives_the_model_file(tmp_path):
     assert type(again) is SO3krates and again.config == m.config and ARCHITECTURES["so3krates"] is SO3krates
     with torch.no_grad():
         assert torch.equal(again(BATCH).energy, m(BATCH).energy)
-    with pytest.raises(ValueError, match="long_range_cutoff can only be set for models with electrostatics"):
+    with pytest.raises(ValueError, match="long_range_cutoff and ewald need a model with"):
         pyff.load(tmp_path / "m.safetensors", long_range_cutoff=9.0)
 
 
