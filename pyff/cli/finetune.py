@@ -15,8 +15,9 @@ from pyff.cli.run_config import RunConfig
 from pyff.cli.run_folder import choose_split, errors_info, run_info
 from pyff.data import Dataset
 from pyff.errors import PyffError
-from pyff.models.file import save
+from pyff.models.file import load, save
 from pyff.train import FineTuned, Metrics, TrainConfig, finetune, save_figure, training_panels
+from pyff.train.finetune import trainable_parameters
 
 __all__ = ["FinetuneOptions", "run_finetune"]
 
@@ -38,10 +39,10 @@ def run_finetune(console: Console, options: FinetuneOptions) -> int:
     if options.config.model.hyperparameters:
         names = ", ".join(options.config.model.hyperparameters)
         raise PyffError(f"--set model.NAME must not be given: the options of {options.parent} stay; received {names}")
+    trainable_parameters(load(options.parent), options.strategy)  # a misspelt strategy must not wait for the data
     console.heading("Data")
     data, folder = read_data(options.config.data), options.folder
     console.say(data.describe())
-    folder.mkdir(parents=True, exist_ok=True)
     chosen = choose_split(
         options.config.split, data, folder, resume=options.resume, overwrite=options.overwrite,
         again="the same command with --resume",

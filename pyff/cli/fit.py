@@ -128,7 +128,6 @@ def fit_model(
     console.heading("Data")
     data = read_data(config.data)
     console.say(data.describe())
-    folder.mkdir(parents=True, exist_ok=True)
     again = f"`pyff train {folder / 'config.yaml'} --resume`"
     chosen = choose_split(config.split, data, folder, resume=resume, overwrite=overwrite, again=again)
     train, valid, test = parts = chosen.apply(data)

@@ -61,7 +61,7 @@ def finetune(
         train, valid, test: labelled frames of elements the parent knows; test for the errors before and after.
         run_dir, quiet, resume, overwrite, on_start: as in Trainer. Its checkpoints are there, too.
         strategy: "full" trains every weight; "last_layer", "first_layer", "final_mlp" (the readouts) only those;
-            joined by "+", several.
+            joined by "+", several. The requires_grad of the weights is what it was when this returns.
         config: TrainConfig.for_data("finetune", train) where None.
 
     Raises:
@@ -77,13 +77,15 @@ def finetune(
     compared = test if test is not None and len(test) else valid
     before = predict(model, compared)
     config = config or TrainConfig.for_data("finetune", train)
+    flags = {name: p.requires_grad for name, p in model.named_parameters()}
     try:
         for name, p in model.named_parameters():
             p.requires_grad_(name in chosen)
         trainer = Trainer(model, config, run_dir, quiet=quiet)
         report = trainer.fit(train, valid, resume=resume, overwrite=overwrite, on_start=on_start)
     finally:
-        model.requires_grad_(True)
+        for name, p in model.named_parameters():
+            p.requires_grad_(flags[name])
     model.info = {"parent": {**origin, "strategy": strategy, "info": about}}
     return FineTuned(model, report, before, predict(model, compared), text)
 

@@ -65,11 +65,15 @@ def test_finetune_errors_are_sentences_and_leave_no_split(parent, tmp_path, caps
     assert run(["finetune", str(parent), sulfur, "--out", str(tmp_path / "a")]) == 1
     assert "train holds S in" in capsys.readouterr().err
     data = frames(tmp_path / "x.xyz")
-    assert run(["finetune", str(parent), data, "--strategy", "head", "--out", str(tmp_path / "a")]) == 1
+    unread = str(tmp_path / "missing.xyz")  # the strategy is checked before the data are read
+    assert run(["finetune", str(parent), unread, "--strategy", "head", "--out", str(tmp_path / "a")]) == 1
     assert "strategy must be one of full, final_mlp" in capsys.readouterr().err
     assert run(["finetune", str(parent), data, "--set", "model.n_rbf=9", "--out", str(tmp_path / "a")]) == 1
     assert "--set model.NAME must not be given" in capsys.readouterr().err
-    assert not (tmp_path / "a" / "split.npz").exists()
+    assert run(["finetune", str(parent), data, "--train", "31", "--out", str(tmp_path / "a")]) == 1
+    assert "must fit into the 30 frames" in capsys.readouterr().err
+    assert run(["fit", data, "--train", "31", "--out", str(tmp_path / "a")]) == 1
+    assert not (tmp_path / "a").exists()
 
 
 def test_learning_curve_shares_frames_and_time_and_repeats_nothing(tmp_path, capsys):

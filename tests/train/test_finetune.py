@@ -124,6 +124,15 @@ def test_finetune_refuses_elements_the_parent_does_not_know(parent, tmp_path):
         finetune(parent, morse_data(5), water, tmp_path)
 
 
+def test_finetune_gives_back_what_the_caller_froze(parent, tmp_path):
+    model = pyff.load(parent)
+    frozen = next(name for name, _ in model.named_parameters())
+    model.get_parameter(frozen).requires_grad_(False)
+    quick = QUICK.model_copy(update={"max_epochs": 1})
+    finetune(model, stretched(8, 5), stretched(4, 6), tmp_path, strategy="final_mlp", config=quick, quiet=True)
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == [frozen]
+
+
 def test_finetune_unknown_strategy_lists_those_of_the_model(parent, tmp_path):
     with pytest.raises(ValueError, match="one of full, final_mlp, first_layer, last_layer for this schnet model"):
         finetune(parent, morse_data(5), morse_data(5), tmp_path, strategy="last_layer+everything")
