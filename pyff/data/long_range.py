@@ -46,8 +46,9 @@ def _pairs(system: System, cutoff: float, index: int | None) -> tuple[np.ndarray
     if math.isinf(cutoff):
         if system.pbc.any():
             raise ValueError(
-                f"{where}a periodic structure has infinitely many pairs; give the model a finite long-range cutoff "
-                "(long_range_cutoff, for instance 12 A) or use Ewald sums"
+                f"{where}a periodic structure has infinitely many pairs; give the model a finite long-range cutoff: "
+                "pyff.Calculator(model, long_range_cutoff=12, ewald=True), on the command line --long-range-cutoff 12 "
+                "--ewald. Ewald sums replace the cutoff of the Coulomb energy only, dispersion needs one"
             )
         return _all_pairs(len(system))
     try:
