@@ -15,7 +15,8 @@ PACKAGE = CHECKOUT / "pyff"
 _BASE = {"_atomic", "_core", "_progress", "_figure", "_interrupt", "_threads", "batch", "errors", "units"}
 _TENSORS = _BASE | {"neighbors", "ops"}
 _NETWORKS = _TENSORS | {"nn", "solvers", "models"}
-_POTENTIALS = _TENSORS | {"data", "models.base", "models.registry", "models.file"}  # a Potential, no concrete model
+# a Potential, no concrete model
+_POTENTIALS = _TENSORS | {"data", "models.base", "models.registry", "models.file", "models.identity"}
 _WORKFLOWS = {"train", "md", "sampling", "analysis", "verify", "testing"}
 ALLOWED: dict[str, set[str]] = {
     "_atomic": set(),

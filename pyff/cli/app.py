@@ -61,6 +61,22 @@ class Precision(enum.StrEnum):
 Dtype = Annotated[
     Precision | None, typer.Option(help="Precision; the model's own if not given.", rich_help_panel="Machine")
 ]
+Charge = Annotated[float | None, typer.Option(help="Total charge, e; else the file's, which is 0 in most formats.")]
+Spin = Annotated[float | None, typer.Option(help="Number of unpaired electrons; else the file's, or 0.", min=0)]
+LongRangeCutoff = Annotated[
+    float | None,
+    typer.Option(
+        help="End of electrostatics and dispersion, A, instead of the model's own; inf: all pairs.", min=0.1,
+        rich_help_panel="Long range",
+    ),
+]  # fmt: skip
+Ewald = Annotated[
+    bool,
+    typer.Option(
+        "--ewald", help="Sum the Coulomb energy over the whole lattice (periodic structures).",
+        rich_help_panel="Long range",
+    ),
+]  # fmt: skip
 
 
 def _examples(text: str) -> str:
@@ -286,6 +302,10 @@ def md(
     out: Annotated[Path, typer.Option(help="Trajectory (.xyz); the log goes to a .csv beside it.")] = Path("md.xyz"),
     every: Annotated[int, typer.Option(help="Steps between frames.", min=1)] = 20,
     seed: Annotated[int, typer.Option(help="Of velocities and noise.", min=0)] = 0,
+    charge: Charge = None,
+    spin: Spin = None,
+    long_range_cutoff: LongRangeCutoff = None,
+    ewald: Ewald = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue OUT from its last frame up to --time.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     device: Device = "cpu",
@@ -300,18 +320,23 @@ def md(
     finite and a temperature that runs away.
     """
     from pyff.cli.md import MDOptions, run_md_command
+    from pyff.cli.start import Start
 
+    begin = Start(start, charge, spin, device, dtype and dtype.value, long_range_cutoff, ewald)
     options = MDOptions(
         time=time, ensemble=ensemble, temperature=temperature, timestep=timestep, friction=friction,
         equilibrate=equilibrate, out=out, every=every, seed=seed, resume=resume, overwrite=overwrite,
     )  # fmt: skip
-    return run_md_command(Console(quiet, json), model, start, options, device=device, dtype=dtype and dtype.value)
+    return run_md_command(Console(quiet, json), model, begin, options)
 
 
 @app.command(
     epilog=_examples("""
         pyff relax model.safetensors start.xyz
         pyff relax model.safetensors crystal.cif --cell --fmax 0.001 --out relaxed.xyz
+        # an ion; and a salt, with the Coulomb energy of the whole lattice
+        pyff relax so3lr.safetensors acetate.pdb --charge -1
+        pyff relax so3lr.safetensors salt.cif --long-range-cutoff 12 --ewald
     """)
 )
 def relax(
@@ -323,6 +348,10 @@ def relax(
     steps: Annotated[int, typer.Option(help="Largest number of steps.", min=0)] = 500,
     out: Annotated[Path, typer.Option(help="Relaxed structure (.xyz).")] = Path("relaxed.xyz"),
     trajectory: Annotated[Path | None, typer.Option(help="Also write every step (.xyz).")] = None,
+    charge: Charge = None,
+    spin: Spin = None,
+    long_range_cutoff: LongRangeCutoff = None,
+    ewald: Ewald = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     device: Device = "cpu",
     dtype: Annotated[Precision, typer.Option(help="Precision.", rich_help_panel="Machine")] = Precision.float64,
@@ -332,9 +361,11 @@ def relax(
 ) -> int:
     """Relax the atoms, and with --cell the cell, until the forces vanish."""
     from pyff.cli.relax import RelaxOptions, run_relax
+    from pyff.cli.start import Start
 
+    begin = Start(start, charge, spin, device, dtype.value, long_range_cutoff, ewald)
     options = RelaxOptions(fmax, cell, optimizer, steps, out, trajectory, overwrite)
-    return run_relax(Console(quiet, json), model, start, options, device=device, dtype=dtype.value)
+    return run_relax(Console(quiet, json), model, begin, options)
 
 
 @app.command(

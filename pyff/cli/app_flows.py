@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from pyff.cli.app import Debug, Device, Dtype, Json, Model, Precision, Quiet, _examples
+from pyff.cli.app import (
+    Charge,
+    Debug,
+    Device,
+    Dtype,
+    Ewald,
+    Json,
+    LongRangeCutoff,
+    Model,
+    Precision,
+    Quiet,
+    Spin,
+    _examples,
+)
 from pyff.cli.app_learning import app
 from pyff.cli.console import Console
 
@@ -31,6 +44,10 @@ def stability(
     timestep: Annotated[float, typer.Option(help="fs.")] = 0.5,
     friction: Annotated[float, typer.Option(help="Of the Langevin thermostat, 1/ps.")] = 1.0,
     threshold: Annotated[float, typer.Option(help="Largest change of a bond length, A.")] = 0.5,
+    charge: Charge = None,
+    spin: Spin = None,
+    long_range_cutoff: LongRangeCutoff = None,
+    ewald: Ewald = False,
     out: Annotated[Path, typer.Option(help="Results (.json); picture, last frames beside.")] = Path("stability.json"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     device: Device = "cpu",
@@ -45,12 +62,15 @@ def stability(
     by more than the threshold; so it does when the energy is not finite or the temperature runs away.
     """
     from pyff.cli.stability import run_stability, stability_options
+    from pyff.cli.start import Start
 
+    *files, structure = models
+    start = Start(structure, charge, spin, device, dtype and dtype.value, long_range_cutoff, ewald)
     options = stability_options(
         time=time, temperatures=temperatures, seeds=seeds, ensemble=ensemble, timestep=timestep, friction=friction,
         threshold=threshold, out=out, overwrite=overwrite,
     )  # fmt: skip
-    return run_stability(Console(quiet, json), models, options, device=device, dtype=dtype and dtype.value)
+    return run_stability(Console(quiet, json), files, start, options)
 
 
 @app.command(
@@ -105,6 +125,10 @@ def minima(
     keep: Annotated[str, typer.Option(help="Reject changed bonds, more fragments, or take all; auto.")] = "auto",
     mirror: Annotated[str, typer.Option(help="Mirror images are the same minimum, or distinct.")] = "same",
     seed: Annotated[int, typer.Option(help="Of the escapes.", min=0)] = 0,
+    charge: Charge = None,
+    spin: Spin = None,
+    long_range_cutoff: LongRangeCutoff = None,
+    ewald: Ewald = False,
     out: Annotated[Path, typer.Option(help="Minima by energy (.xyz); record, picture beside.")] = Path("minima.xyz"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the search recorded beside OUT.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
@@ -119,12 +143,14 @@ def minima(
     Every visit is on disk when it ends. Ctrl-C stops; a search continued is the one that would not have stopped.
     """
     from pyff.cli.minima import MinimaOptions, run_minima
+    from pyff.cli.start import Start
     from pyff.sampling import HopSettings
 
     settings = HopSettings(temperature=temperature, energy_window=window, timestep=timestep, fmax=fmax, keep=keep,
                            mirror=mirror, seed=seed)  # fmt: skip
     options = MinimaOptions(settings, escapes, time, out, resume, overwrite)
-    return run_minima(Console(quiet, json), model, start, options, device=device, dtype=dtype.value)
+    begin = Start(start, charge, spin, device, dtype.value, long_range_cutoff, ewald)
+    return run_minima(Console(quiet, json), model, begin, options)
 
 
 @app.command(
@@ -140,6 +166,8 @@ def attention(
     heads: Annotated[
         str, typer.Option(help="invariant (features) or equivariant (Euclidean variables).")
     ] = "invariant",
+    charge: Charge = None,
+    spin: Spin = None,
     out: Annotated[Path, typer.Option(help="Table per atom (.csv); picture beside.")] = Path("attention.csv"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     dtype: Dtype = None,
@@ -149,8 +177,7 @@ def attention(
 ) -> int:
     """Which atoms, elements and distances a model with attention looks at."""
     from pyff.cli.attention import run_attention
+    from pyff.cli.start import Start
 
-    return run_attention(
-        Console(quiet, json), model, structure, layer=layer, heads=heads, out=out, overwrite=overwrite,
-        dtype=dtype and dtype.value,
-    )  # fmt: skip
+    start = Start(structure, charge, spin, dtype=dtype and dtype.value)
+    return run_attention(Console(quiet, json), model, start, layer=layer, heads=heads, out=out, overwrite=overwrite)

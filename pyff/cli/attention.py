@@ -14,8 +14,8 @@ from pyff._atomic import atomic_write
 from pyff._figure import save_figure
 from pyff.analysis import ModelAttention, attention_by_elements, attention_panels, attention_per_atom, read_attention
 from pyff.cli.console import Console
+from pyff.cli.start import Start, described
 from pyff.errors import PyffError
-from pyff.md import read_structure
 from pyff.models.file import load
 
 __all__ = ["run_attention"]
@@ -24,13 +24,12 @@ __all__ = ["run_attention"]
 def run_attention(
     console: Console,
     model_path: Path,
-    start: Path,
+    start: Start,
     *,
     layer: int,
     heads: str,
     out: Path,
     overwrite: bool,
-    dtype: str | None,
 ) -> int:
     """Write attention per atom and a picture; the exit code."""
     if out.suffix != ".csv":
@@ -39,8 +38,9 @@ def run_attention(
         raise PyffError(f"{out} exists already: add --overwrite or choose another name")
     if heads not in ("invariant", "equivariant"):
         raise PyffError(f"--heads must be invariant or equivariant; received {heads!r}")
-    model, atoms = load(model_path), read_structure(start)
-    layers = read_attention(model.to(getattr(torch, dtype)) if dtype else model, atoms)
+    model, atoms = load(model_path), start.atoms()
+    console.say(f"{described(atoms)}, {model_path.name}")
+    layers = read_attention(model.to(getattr(torch, start.dtype)) if start.dtype else model, atoms)
     if not 1 <= layer <= len(layers) and layer != -1:
         raise PyffError(f"--layer must be 1 to {len(layers)}, or -1 for the last; received {layer}")
     chosen = layers[layer if layer == -1 else layer - 1]
@@ -80,5 +80,5 @@ def _show(console: Console, atoms: Atoms, chosen: ModelAttention, alpha: np.ndar
 
     names = [chemical_symbols[z] for z in pairs.elements]
     mean = pairs.mean.mean(2)
-    rows = [(name, *(f"{x:.3g}" for x in mean[k])) for k, name in enumerate(names)]
+    rows = [(name, *("-" if np.isnan(x) else f"{x:.3g}" for x in mean[k])) for k, name in enumerate(names)]
     console.table(("attends to", *names), rows, title="mean |alpha| by elements")

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ase import Atoms
 
-from pyff.calculators import Calculator
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
+from pyff.cli.start import Start, described
 from pyff.cli.threads import threads_for
+from pyff.data.from_ase import total_charge, unpaired_electrons
 from pyff.errors import PyffError
 from pyff.md import (
     MDReport,
     MDSettings,
     TrajectoryWriter,
     last_frame,
-    read_structure,
     repair,
     run_md,
     start_velocities,
 )
+from pyff.models.identity import model_identity, require_same_model
 
 __all__ = ["MDOptions", "run_md_command"]
 
@@ -56,26 +59,26 @@ class MDOptions:
         )
 
 
-def run_md_command(
-    console: Console, model: Path, start: Path, options: MDOptions, *, device: str, dtype: str | None
-) -> int:
+def run_md_command(console: Console, model: Path, start: Start, options: MDOptions) -> int:
     """Run, with files; the exit code."""
     if options.out.suffix not in (".xyz", ".extxyz"):
         raise PyffError(f"--out must end in .xyz or .extxyz; received {options.out}")
     production = options.settings(options.time)
-    atoms, first_step = _starting_point(console, start, options)
+    begin = start.atoms()
+    calculator = start.calculator(model, begin)
+    identity = model_identity(model, calculator.model)
+    atoms, first_step = _starting_point(console, begin, identity, options)
     production = replace(production, steps=max(0, production.steps - first_step))
-    atoms.calc = Calculator(model, device, dtype)
+    atoms.calc = calculator
+    atoms.info.update(identity)  # every frame says which model made it
     with threads_for(len(atoms)):
-        return _run(console, atoms, production, options, first_step, device)
+        return _run(console, atoms, production, options, first_step)
 
 
-def _run(
-    console: Console, atoms: Atoms, production: MDSettings, options: MDOptions, first_step: int, device: str
-) -> int:
+def _run(console: Console, atoms: Atoms, production: MDSettings, options: MDOptions, first_step: int) -> int:
     calc, log = atoms.calc, options.out.with_suffix(".csv")
     console.say(
-        f"{atoms.get_chemical_formula()}, {len(atoms)} atoms, {calc.model_name} in {calc.dtype} on {device}: "
+        f"{described(atoms)}, {calc.model_name} in {calc.dtype} on {calc.device}: "
         f"{options.ensemble}, {production.steps} steps of {options.timestep} fs"
     )
     if options.equilibrate and not options.resume:
@@ -90,8 +93,10 @@ def _run(
     return _ended(console, report, options, log)
 
 
-def _starting_point(console: Console, start: Path, options: MDOptions) -> tuple[Atoms, int]:
-    """Atoms with velocities, and the number of the step they are at."""
+def _starting_point(
+    console: Console, begin: Atoms, identity: Mapping[str, Any], options: MDOptions
+) -> tuple[Atoms, int]:
+    """Atoms with velocities, and the number of the step they are at. begin: the starting structure."""
     if options.resume:
         if not options.out.is_file() or not repair(options.out):
             raise PyffError(f"--resume needs the frames of the earlier run in {options.out}; there are none")
@@ -99,27 +104,31 @@ def _starting_point(console: Console, start: Path, options: MDOptions) -> tuple[
         step = int(atoms.info.get("step", -1))
         if step < 0 or not atoms.has("momenta"):
             raise PyffError(f"{options.out} was not written by pyff md: its last frame has no step or no velocities")
-        _require_same_run(atoms, read_structure(start), options)
+        _require_same_run(atoms, begin, options)
+        require_same_model(atoms.info, identity, options.out)
         console.say(f"continuing {options.out} after step {step}")
         return atoms, step
     if options.out.exists() and not options.overwrite:
         raise PyffError(f"{options.out} exists already: add --resume to continue it, --overwrite, or another --out")
-    atoms = read_structure(start)
-    if not atoms.has("momenta"):
-        start_velocities(atoms, options.temperature, options.seed)
-    return atoms, 0
+    if not begin.has("momenta"):
+        start_velocities(begin, options.temperature, options.seed)
+    return begin, 0
 
 
 def _require_same_run(atoms: Atoms, begin: Atoms, options: MDOptions) -> None:
     """Give the frame to go on from the constraints of the starting structure, which trajectories do not keep.
 
-    Raises PyffError if it is not a frame of that structure, or if the time step is another.
+    Raises PyffError if it is not a frame of that structure, or if charge, spin or time step are others.
     """
     if list(atoms.numbers) != list(begin.numbers):
         raise PyffError(
             f"--resume needs the starting structure of the earlier run, {atoms.get_chemical_formula()} in the order of "
             f"{options.out}; received {begin.get_chemical_formula()}"
         )
+    for name, read in (("charge", total_charge), ("spin", unpaired_electrons)):
+        was, now = read(atoms), read(begin)
+        if abs(was - now) > 1e-4:
+            raise PyffError(f"--{name} must stay {was:g} to continue {options.out}; received {now:g}")
     before = atoms.info.get("timestep_fs", options.timestep)
     if abs(before - options.timestep) > 1e-9 * before:
         raise PyffError(

@@ -9,12 +9,12 @@ from pathlib import Path
 from pyff._atomic import atomic_write
 from pyff._figure import save_figure
 from pyff._interrupt import Interrupt
-from pyff.calculators import Calculator
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
+from pyff.cli.start import Start, described
 from pyff.cli.threads import threads_for
 from pyff.errors import PyffError
-from pyff.md import read_structure
+from pyff.models.identity import model_identity
 from pyff.sampling import HopSettings, HopState, MinimaLog, discovery_panel, hop_minima, visit_panel
 
 __all__ = ["MinimaOptions", "run_minima"]
@@ -38,9 +38,7 @@ class MinimaOptions:
         return self.out.with_suffix(".jsonl")
 
 
-def run_minima(
-    console: Console, model: Path, start: Path, options: MinimaOptions, *, device: str, dtype: str | None
-) -> int:
+def run_minima(console: Console, model: Path, start: Start, options: MinimaOptions) -> int:
     """Search, writing as it goes; the exit code."""
     if options.out.suffix not in (".xyz", ".extxyz"):
         raise PyffError(f"--out must end in .xyz or .extxyz; received {options.out}")
@@ -48,13 +46,14 @@ def run_minima(
         for path in (options.out, options.record):
             if path.exists():
                 raise PyffError(f"{path} exists already: add --resume to continue it, --overwrite, or another --out")
-    atoms, log = read_structure(start), MinimaLog(options.record)
-    calculator = Calculator(model, device, dtype)
-    state = log.resume(atoms, options.settings) if options.resume else None
+    atoms, log = start.atoms(), MinimaLog(options.record)
+    calculator = start.calculator(model, atoms)
+    identity = model_identity(model, calculator.model)
+    state = log.resume(atoms, options.settings, identity) if options.resume else None
     if state is None:
-        log.begin(atoms, options.settings)
+        log.begin(atoms, options.settings, identity)
     console.say(
-        f"{atoms.get_chemical_formula()}, {len(atoms)} atoms, {calculator.model_name} in {calculator.dtype}: "
+        f"{described(atoms)}, {calculator.model_name} in {calculator.dtype}: "
         f"{options.escapes} escapes" + (f", continuing after {len(state.visits) - 1}" if state and state.visits else "")
     )
     with threads_for(len(atoms)), Interrupt() as interrupt, console.progress(options.escapes, "escape") as show:

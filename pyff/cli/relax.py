@@ -6,12 +6,12 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyff.calculators import Calculator
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
+from pyff.cli.start import Start, described
 from pyff.cli.threads import threads_for
 from pyff.errors import PyffError
-from pyff.md import TrajectoryWriter, read_structure, relax, write_structure
+from pyff.md import TrajectoryWriter, relax, write_structure
 
 __all__ = ["RelaxOptions", "run_relax"]
 
@@ -29,17 +29,16 @@ class RelaxOptions:
     overwrite: bool
 
 
-def run_relax(
-    console: Console, model: Path, start: Path, options: RelaxOptions, *, device: str, dtype: str | None
-) -> int:
+def run_relax(console: Console, model: Path, start: Start, options: RelaxOptions) -> int:
     """Relax and write; the exit code, 1 where the forces did not become small enough."""
     for path in filter(None, (options.out, options.trajectory)):
         if path.suffix not in (".xyz", ".extxyz"):
             raise PyffError(f"output files must end in .xyz or .extxyz; received {path}")
         if path.exists() and not options.overwrite:
             raise PyffError(f"{path} exists already: add --overwrite or choose another name")
-    atoms = read_structure(start)
-    atoms.calc = Calculator(model, device, dtype)
+    atoms = start.atoms()
+    atoms.calc = calc = start.calculator(model, atoms)
+    console.say(f"{described(atoms)}, {calc.model_name} in {calc.dtype} on {start.device}")
     with contextlib.ExitStack() as stack:
         stack.enter_context(threads_for(len(atoms)))
         trajectory = stack.enter_context(TrajectoryWriter(options.trajectory)) if options.trajectory else None

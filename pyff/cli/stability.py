@@ -12,9 +12,9 @@ from ase import Atoms
 from pyff._atomic import atomic_write
 from pyff._figure import save_figure
 from pyff._interrupt import Interrupt
-from pyff.calculators import Calculator
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console, finite
+from pyff.cli.start import Start, described
 from pyff.cli.threads import threads_for
 from pyff.errors import PyffError
 from pyff.md import (
@@ -22,7 +22,6 @@ from pyff.md import (
     StabilitySettings,
     TrajectoryWriter,
     measure_stability,
-    read_structure,
     stability_panel,
     summarize_stability,
 )
@@ -51,21 +50,20 @@ def stability_options(*, temperatures: str, seeds: int, out: Path, overwrite: bo
     return StabilityOptions(chosen, out, overwrite)
 
 
-def run_stability(
-    console: Console, files: Sequence[Path], options: StabilityOptions, *, device: str, dtype: str | None
-) -> int:
-    """Run all, writing results after every run; files: the models, then the structure. The exit code."""
-    *models, start = files
+def run_stability(console: Console, models: Sequence[Path], start: Start, options: StabilityOptions) -> int:
+    """Run all, writing results after every run; the exit code."""
     if not models:
-        raise PyffError(f"give model files and then a structure; received {start} alone. See `pyff stability --help`")
+        raise PyffError(
+            f"give model files and then a structure; received {start.path} alone. See `pyff stability --help`"
+        )
     if options.out.suffix != ".json":
         raise PyffError(f"--out must end in .json; received {options.out}")
     if options.out.exists() and not options.overwrite:
         raise PyffError(f"{options.out} exists already: add --overwrite or choose another name")
-    atoms, s = read_structure(start), options.settings
-    calculators = {name: Calculator(path, device, dtype) for name, path in _named(models).items()}
+    atoms, s = start.atoms(), options.settings
+    calculators = {name: start.calculator(path, atoms) for name, path in _named(models).items()}
     console.say(
-        f"{atoms.get_chemical_formula()}, {len(atoms)} atoms: {len(models)} x {s.n_runs} runs of {s.time:g} ps at "
+        f"{described(atoms)}: {len(models)} x {s.n_runs} runs of {s.time:g} ps at "
         f"{', '.join(f'{t:g}' for t in s.temperatures)} K, {s.ensemble}, {s.timestep:g} fs"
     )
     runs: list[StabilityRun] = []
@@ -77,9 +75,12 @@ def run_stability(
 def _named(models: Sequence[Path]) -> dict[str, Path]:
     """Short names that tell the files apart: the stem, with its folder where stems are equal."""
     stems = [path.stem for path in models]
-    names = [p.stem if stems.count(p.stem) == 1 else f"{p.parent.name}/{p.stem}" for p in models]
+    names = [p.stem if stems.count(p.stem) == 1 else f"{p.resolve().parent.name}/{p.stem}" for p in models]
     if len(set(names)) < len(models):
-        raise PyffError(f"every model must be given once, under a name of its own; received {', '.join(names)}")
+        raise PyffError(
+            "every model must be given once, under a name of its own (file, or folder and file); received "
+            + ", ".join(map(str, models))
+        )
     return dict(zip(names, models))
 
 

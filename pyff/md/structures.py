@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -27,15 +28,26 @@ FORMATS = {
 _BARE_NAMES = {"poscar": "vasp", "contcar": "vasp"}
 
 
-def read_structure(path: str | os.PathLike, index: int = -1) -> Atoms:
+def read_structure(
+    path: str | os.PathLike, index: int = -1, *, charge: float | None = None, spin: float | None = None
+) -> Atoms:
     """One structure of a file, the last one unless told otherwise, with velocities where the file has them.
+
+    Args:
+        charge: total charge (e) instead of the file's own; most formats have none, which counts as 0.
+        spin: number of unpaired electrons, likewise.
 
     Raises:
         FileNotFoundError: no such file.
         DataError: unknown ending, nothing readable, or no structure in the file.
+        ValueError: charge or spin is not finite, or spin is negative.
     """
     from ase.io import read
 
+    if charge is not None and not math.isfinite(charge):
+        raise ValueError(f"charge must be a finite number of e; received {charge}")
+    if spin is not None and not 0 <= spin < math.inf:
+        raise ValueError(f"spin must be a number of unpaired electrons, 0 or more; received {spin}")
     path = Path(path)
     kind = FORMATS.get(path.suffix.lower()) or _BARE_NAMES.get(path.name.lower())
     if kind is None:
@@ -51,4 +63,5 @@ def read_structure(path: str | os.PathLike, index: int = -1) -> Atoms:
     if not len(atoms):
         raise DataError(f"{path}: the structure has no atoms")
     atoms.calc = None
+    atoms.info.update({name: value for name, value in (("charge", charge), ("spin", spin)) if value is not None})
     return atoms

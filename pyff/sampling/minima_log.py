@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -15,6 +17,7 @@ from pyff._atomic import atomic_write
 from pyff.data.from_ase import total_charge, unpaired_electrons
 from pyff.errors import PyffError
 from pyff.md.bonds import bonded_pairs
+from pyff.models.identity import require_same_model
 from pyff.sampling.minima_hopping import HopSettings, HopState, Visit
 
 __all__ = ["MinimaLog"]
@@ -31,9 +34,9 @@ class MinimaLog:
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
 
-    def begin(self, atoms: Atoms, settings: HopSettings) -> None:
-        """Start an empty record."""
-        atomic_write(self.path, json.dumps(_head(atoms, settings)) + "\n")
+    def begin(self, atoms: Atoms, settings: HopSettings, model: Mapping[str, Any] | None = None) -> None:
+        """Start an empty record. model: what `model_identity` says of the model, so that no other one continues."""
+        atomic_write(self.path, json.dumps({**_head(atoms, settings), "model": dict(model or {})}) + "\n")
 
     def append(self, visit: Visit, pos: np.ndarray | None) -> None:
         """Add a visit, with the positions of its minimum if that is new; on disk when this returns."""
@@ -45,10 +48,10 @@ class MinimaLog:
             file.flush()
             os.fsync(file.fileno())
 
-    def resume(self, atoms: Atoms, settings: HopSettings) -> HopState:
+    def resume(self, atoms: Atoms, settings: HopSettings, model: Mapping[str, Any] | None = None) -> HopState:
         """The state of the recorded search; a torn last line is cut off.
 
-        Raises PyffError if the file is no record, or of a search with another start or other settings.
+        Raises PyffError if the file is no record, or of a search with another start, other settings or another model.
         """
         lines = self._complete_lines()
         try:
@@ -66,6 +69,8 @@ class MinimaLog:
         if changed:
             differences = ", ".join(f"{name} {old.get(name)} (now {new[name]})" for name in changed)
             raise PyffError(f"{self.path} was searched with other settings: {differences}. Keep them, or start anew")
+        if model:
+            require_same_model(head.get("model") or {}, model, self.path)
         return self._replayed(atoms, rows)
 
     def _complete_lines(self) -> list[str]:

@@ -87,6 +87,11 @@ def test_attention_is_read_from_a_model_that_has_it(here, capsys):
     with open("attention.csv") as file:
         assert [float(row["received"]) for row in csv.DictReader(file)] == said["received"]
     assert (here / "attention.png").exists()
+    write("apart.xyz", Atoms("CCHH", [(0, 0, 0), (1.5, 0, 0), (9, 0, 0), (10, 0, 0)]), format="extxyz")
+    assert run(["attention", "net.safetensors", "apart.xyz", "--overwrite"]) == 0
+    shown = capsys.readouterr().out
+    rows = {row.split()[0]: row.split()[1:] for row in shown.splitlines() if row.split()}
+    assert rows["attends"] == ["to", "H", "C"] and rows["C"][0] == rows["H"][1] == "-" and float(rows["H"][0]) > 0
     assert run(["attention", "net.safetensors", "start.xyz", "--layer", "3", "--overwrite"]) == 1
     assert "--layer must be 1 to 2, or -1" in capsys.readouterr().err
 
@@ -98,7 +103,7 @@ def test_attention_is_read_from_a_model_that_has_it(here, capsys):
         (["attention", "a.safetensors", "start.xyz", "--heads", "two"], "--heads must be invariant or equivariant"),
         (["stability", "start.xyz"], "give model files and then a structure"),
         (["stability", "a.safetensors", "start.xyz", "--temperatures", "hot"], "--temperatures must be numbers"),
-        (["stability", "a.safetensors", "a.safetensors", "start.xyz"], "every model must be given once"),
+        (["stability", "a.safetensors", "a.safetensors", "start.xyz"], "received a.safetensors, a.safetensors"),
         (["stability", "a.safetensors", "start.xyz", "--out", "x.txt"], "--out must end in .json"),
         (["spectrum", "missing.xyz"], "no such file"),
         (["spectrum", "start.xyz"], "at least four frames"),

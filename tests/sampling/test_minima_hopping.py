@@ -111,6 +111,10 @@ def test_record_of_another_search_is_refused(tmp_path):
     ion.info["charge"] = 1
     with pytest.raises(PyffError, match="another structure: its charge differs"):
         log.resume(ion, LJ)
+    log.begin(start, LJ, {"model": "a.safetensors", "model_sha256": "12ab"})
+    assert log.resume(start, LJ, {"model": "renamed.safetensors", "model_sha256": "12ab"}).visits == []
+    with pytest.raises(PyffError, match=r"made with the model a\.safetensors .* received b\.safetensors"):
+        log.resume(start, LJ, {"model": "b.safetensors", "model_sha256": "34cd"})
     log.path.write_text("hello\n")
     with pytest.raises(PyffError, match="not the record of a minima search"):
         log.resume(start, LJ)

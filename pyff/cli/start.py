@@ -1,0 +1,57 @@
+"""The structure that a command starts from and how a model computes it: the same options for all such commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from ase import Atoms
+
+from pyff.calculators import Calculator
+from pyff.data.from_ase import total_charge, unpaired_electrons
+from pyff.errors import UnseenElementError
+from pyff.md import read_structure
+from pyff.models.identity import IDENTITY
+
+__all__ = ["Start", "described"]
+
+
+@dataclass(frozen=True)
+class Start:
+    """charge (e), spin (unpaired electrons), long_range_cutoff (A): None leaves them to the file of the structure or
+    of the model."""
+
+    path: Path
+    charge: float | None = None
+    spin: float | None = None
+    device: str = "cpu"
+    dtype: str | None = None
+    long_range_cutoff: float | None = None
+    ewald: bool = False
+
+    def atoms(self) -> Atoms:
+        """The structure, without a calculator."""
+        atoms = read_structure(self.path, charge=self.charge, spin=self.spin)
+        # a frame of another run says which model made it: not what is computed now
+        atoms.info = {name: value for name, value in atoms.info.items() if name not in IDENTITY}
+        return atoms
+
+    def calculator(self, model: Path, atoms: Atoms) -> Calculator:
+        """The model in a file, for `atoms`. Raises UnseenElementError if it does not know their elements."""
+        calculator = Calculator(model, self.device, self.dtype, self.long_range_cutoff, self.ewald or None)
+        try:
+            calculator.model.check_elements(torch.as_tensor(atoms.numbers, device=calculator.device))
+        except UnseenElementError as error:
+            raise UnseenElementError(f"{model} cannot compute {self.path}: {error}") from None
+        return calculator
+
+
+def described(atoms: Atoms) -> str:
+    """Formula, number of atoms; charge and unpaired electrons where there are some."""
+    text = f"{atoms.get_chemical_formula()}, {len(atoms)} atoms"
+    if charge := total_charge(atoms):
+        text += f", charge {charge:+g}"
+    if spin := unpaired_electrons(atoms):
+        text += f", {spin:g} unpaired electron{'s' * (spin != 1)}"
+    return text
