@@ -48,7 +48,8 @@ class Calculator(AseCalculator):
         device: "cpu", "cuda", "cuda:1", ...
         dtype: "float32" or "float64"; None keeps the model's own precision.
         long_range_cutoff: of the model's electrostatics and dispersion (A) instead of the file's own; math.inf sums
-            over all pairs of an open structure.
+            over all pairs of an open structure. Energies with different cutoffs are not comparable: that of every pair
+            is shifted to zero at the cutoff (SO3LR's water molecule: -5.016 eV with 12 A, -5.418 eV with math.inf).
         ewald: True: sum the Coulomb energy over the whole lattice (periodic structures only) instead of cutting it.
 
     Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,7 @@ def fit_model(
     said = {key: getattr(config.training, key) for key in config.training.model_fields_set}
     settings = TrainConfig.for_data(config.model.architecture, train, **said)
     model = _network(config, train, references, settings)
+    _require_finite_sums(model, data)
 
     def write_settings() -> None:
         config.model_copy(update={"training": settings}).to_yaml(folder / "config.yaml")
@@ -166,6 +168,17 @@ def _network(config: RunConfig, train: Dataset, references: ReferenceEnergies, s
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)
         return table.model(network, references.values, references.values)
+
+
+def _require_finite_sums(model: EnergyModel, data: Dataset) -> None:
+    """Periodic frames have infinitely many pairs, which only a cutoff makes a sum."""
+    periodic = [name for name, s in zip(data.names, data) if s.pbc.any()]
+    if periodic and model.needs.long_range_cutoff == math.inf:
+        raise PyffError(
+            "a model with electrostatics or dispersion must have a finite long-range cutoff for periodic frames; "
+            f"{len(periodic)} of {len(data)} frames are periodic, the first is {periodic[0]}. Add "
+            "--set model.long_range_cutoff=12 (A)"
+        )
 
 
 def _output_range(train: Dataset, references: ReferenceEnergies, settings: TrainConfig) -> tuple[float, float]:

@@ -51,6 +51,10 @@ def atoms_frame(atoms, name: str, extra: dict | None = None) -> Frame:
     values.update(atoms.info)
     values.update({k: v for k, v in (atoms.calc.results if atoms.calc else {}).items() if v is not None})
     values.update(extra or {})
+    try:
+        charge, spin = total_charge(atoms), unpaired_electrons(atoms)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}") from None
     return Frame(
         name=name,
         Z=atoms.numbers,
@@ -58,8 +62,8 @@ def atoms_frame(atoms, name: str, extra: dict | None = None) -> Frame:
         cell=np.array(atoms.cell),
         pbc=np.array(atoms.pbc),
         values=values,
-        charge=total_charge(atoms),
-        spin=unpaired_electrons(atoms),
+        charge=charge,
+        spin=spin,
         config_type=str(atoms.info.get("config_type", "")),
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ __all__ = ["SO3LR", "ConversionError", "is_so3lr", "read_so3lr", "to_pyff"]
 
 LONG_RANGE_CUTOFF = 12.0  # A, the published calculator's; the training had none
 ROWS = 119  # of pyff's element tables; SO3LR's tables for charges and Hirshfeld ratios have 100
+MAX_WIDTH, MAX_CUTOFF = 4096, 10_000  # of SO3kratesConfig's features, and of its long-range cutoff in A
 MAX_BYTES = 256 * 2**20
 _NUMPY = {"numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy.ndarray", "numpy.dtype"}
 _MARK = b"feature_embeddings_0"
@@ -34,6 +35,32 @@ _MARK = b"feature_embeddings_0"
 CUTOFFS = {"phys": "polynomial3", "cosine": "cosine", "exponential": "mollifier", "polynomial": "polynomial6"}
 BASES = {"bernstein": "bernstein", "phys": "exp_gaussian", "physnet": "exp_gaussian"}
 NORMALIZATIONS = {"sqrt_num_features": "sqrt_head_size", "identity": "none"}
+# field of SO3kratesConfig -> option of SO3LR
+OPTIONS = {
+    "n_features": "num_features",
+    "n_heads": "num_heads",
+    "degrees": "degrees",
+    "n_layers": "num_layers",
+    "n_rbf": "num_radial_basis_fn",
+    "cutoff": "cutoff",
+    "qk_activation": "qk_non_linearity",
+    "residual_mlp_1": "residual_mlp_1",
+    "residual_mlp_2": "residual_mlp_2",
+    "activation": "activation_fn",
+    "charge_embedding": "use_charge_embed",
+    "spin_embedding": "use_spin_embed",
+    "readout_features": "energy_regression_dim",
+    "readout_activation": "energy_activation_fn",
+    "zero_init_output": "output_is_zero_at_init",
+    "zbl": "zbl_repulsion_bool",
+    "electrostatics": "electrostatic_energy_bool",
+    "dispersion": "dispersion_energy_bool",
+    "electrostatics_sigma": "electrostatic_energy_scale",
+    "dispersion_scale": "dispersion_energy_scale",
+    "attention_normalization": "message_normalization",
+    "dispersion_width": "dispersion_energy_cutoff_lr_damping",
+}
+DERIVED = {"attention_normalization", "dispersion_width"}  # not copied
 
 
 class ConversionError(PyffError):
@@ -90,8 +117,7 @@ def read_so3lr(path: str | os.PathLike, options: str | os.PathLike | None = None
         model, data = dict(hyper["model"]), dict(hyper.get("data", {}))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ConversionError(f"{options}: must be SO3LR's hyperparameters.json, with a section `model`") from None
-    average = data.get("avg_num_neighbors")
-    return SO3LR(arrays, model, float(average) if isinstance(average, (int, float)) else None)
+    return SO3LR(arrays, model, _number(data, "avg_num_neighbors", 0.0) or None)
 
 
 def _arrays(node: Any, path: str, seen: set[int]) -> Iterable[tuple[str, np.ndarray]]:
@@ -138,85 +164,123 @@ def to_pyff(
 
     from pyff.models.so3krates import SO3krates
 
+    config = _config(source, long_range_cutoff)
+    state = {name: torch.from_numpy(_single(name, x)) for name, x in _state(source, config).items()}
     elements = sorted(set(source.elements if elements is None else elements))
     if not elements:
         raise ConversionError("elements must list what the model was trained on, such as H,C,O: the file does not say")
-    config = _config(source, long_range_cutoff)
+    with torch.device("meta"):  # without memory: a small file must not ask for a huge network
+        _require_own(SO3krates(config, elements), state)
     model = SO3krates(config, elements)
-    state = {name: torch.from_numpy(np.array(x, np.float32, order="C")) for name, x in _state(source, config).items()}
-    own = model.state_dict()
-    for name in own:
-        if name not in state or state[name].shape != own[name].shape:
-            received = tuple(state[name].shape) if name in state else "none"
-            raise ConversionError(f"{name} must have shape {tuple(own[name].shape)}; received {received}")
     model.load_state_dict(state)
     model.info = {"origin": "SO3LR", "level of theory": "PBE0+MBD", "energies": "relative; forces were trained on"}
     return model.eval()
 
 
+def _single(name: str, x: np.ndarray) -> np.ndarray:
+    """A copy in single precision."""
+    with np.errstate(over="ignore"):
+        x = np.array(x, np.float32, order="C")
+    if not np.isfinite(x).all():
+        raise ConversionError(f"{name} must be finite in single precision; received NaN, infinity or a larger number")
+    return x
+
+
+def _require_own(model: SO3krates, state: Mapping[str, Any]) -> None:
+    for name, own in model.state_dict().items():
+        if name not in state or state[name].shape != own.shape:
+            received = tuple(state[name].shape) if name in state else "none"
+            raise ConversionError(f"{name} must have shape {tuple(own.shape)}; received {received}")
+
+
 def _config(source: SO3LR, long_range_cutoff: float | None):
     from pydantic import ValidationError
 
+    from pyff.models.schema import first_problem
     from pyff.models.so3krates import SO3kratesConfig
 
-    o = source.options
+    fields = _fields(source)
+    width = fields["dispersion_width"] if fields["dispersion"] is True else 0.0
+    fields["long_range_cutoff"] = _long_range(source.options, long_range_cutoff, width)
     try:
-        fields = _fields(source, long_range_cutoff)
-    except KeyError as error:
-        raise ConversionError(f"option {error} of SO3LR is missing or has no counterpart: {_known(o, error)}") from None
-    try:
-        return SO3kratesConfig(**fields)
+        config = SO3kratesConfig(**fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ConversionError(f"options of SO3LR: {'.'.join(map(str, first['loc']))} {first['msg']}") from None
+        where = error.errors()[0]["loc"]
+        option = OPTIONS.get(where[0], where[0]) if where else None
+        of = f"option {option} of SO3LR" if option else "options of SO3LR"
+        raise ConversionError(f"{of}: {first_problem(error)}") from None
+    try:
+        config.basis()
+    except ValueError as error:
+        raise ConversionError(f"option num_radial_basis_fn of SO3LR: {error}") from None
+    return config
 
 
-def _known(options: Mapping, error: KeyError) -> str:
-    return f"received {options}"[:200] if error.args[0] not in options else f"received {options[error.args[0]]!r}"
+def _long_range(o: Mapping[str, Any], given: float | None, width: float) -> float | None:
+    """SO3kratesConfig.long_range_cutoff, A; None: all pairs."""
+    cutoff = given if given is not None else _number(o, "cutoff_lr", LONG_RANGE_CUTOFF)
+    if cutoff == math.inf:
+        return None
+    if not width < cutoff <= MAX_CUTOFF:
+        faded = f"the {width:g} A over which the dispersion energy fades (dispersion_width)" if width else "0"
+        name = "option cutoff_lr of SO3LR" if given is None else "long_range_cutoff"
+        raise ConversionError(
+            f"{name} must be larger than {faded} and at most {MAX_CUTOFF} A, or infinite for all pairs; received "
+            f"{cutoff:g} A. Choose another with --long-range-cutoff (in Python long_range_cutoff), such as 12"
+        )
+    return cutoff
 
 
-def _fields(source: SO3LR, long_range_cutoff: float | None) -> dict[str, Any]:
-    """SO3kratesConfig's fields."""
+def _number(o: Mapping[str, Any], name: str, default: float) -> float:
+    """An option that may be absent, null or 0."""
+    value = o.get(name)
+    try:
+        if not isinstance(value, (int, float, type(None))):
+            raise TypeError
+        return float(value or default)
+    except (TypeError, OverflowError):
+        raise ConversionError(f"option {name} of SO3LR must be a number or null; received {_short(value)}") from None
+
+
+def _choice(o: Mapping[str, Any], name: str, choices: Mapping) -> Any:
+    value = _required(o, name)
+    if not isinstance(value, (str, bool)) or value not in choices:
+        known = ", ".join(map(str, choices))
+        raise ConversionError(
+            f"option {name} of SO3LR must be one of {known}, which have a counterpart; received {_short(value)}"
+        )
+    return choices[value]
+
+
+def _required(o: Mapping[str, Any], name: str) -> Any:
+    if name not in o:
+        raise ConversionError(f"option {name} of SO3LR must be there; the section `model` holds {_short(sorted(o))}")
+    return o[name]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _fields(source: SO3LR) -> dict[str, Any]:
+    """SO3kratesConfig's fields but the long-range cutoff."""
     o = source.options
     norms = {True: "layer", False: "none"}
-    normalization = o["message_normalization"]
-    if normalization == "avg_num_neighbors":
-        attention = source.avg_num_neighbors or 0.0
-    else:
-        attention = NORMALIZATIONS[normalization]
-    cutoff = long_range_cutoff or o.get("cutoff_lr") or LONG_RANGE_CUTOFF
+    average = "avg_num_neighbors"
+    normalization = _choice(o, "message_normalization", {**NORMALIZATIONS, average: average})
     return {
-        "n_features": o["num_features"],
-        "n_heads": o["num_heads"],
-        "degrees": tuple(o["degrees"]),
-        "n_layers": o["num_layers"],
-        "n_rbf": o["num_radial_basis_fn"],
-        "cutoff": o["cutoff"],
-        "cutoff_function": CUTOFFS[o["cutoff_fn"]],
-        "radial_basis": BASES[o["radial_basis_fn"]],
-        "attention_normalization": attention,
-        "qk_activation": o["qk_non_linearity"],
-        "norm_1": norms[o["layer_normalization_1"]],
-        "norm_2": norms[o["layer_normalization_2"]],
-        "residual_mlp_1": o["residual_mlp_1"],
-        "residual_mlp_2": o["residual_mlp_2"],
-        "activation": o["activation_fn"],
-        "charge_embedding": o["use_charge_embed"],
-        "spin_embedding": o["use_spin_embed"],
-        "readout_features": o["energy_regression_dim"],
-        "readout_activation": o["energy_activation_fn"],
+        **{field: _required(o, name) for field, name in OPTIONS.items() if field not in DERIVED},
+        "cutoff_function": _choice(o, "cutoff_fn", CUTOFFS),
+        "radial_basis": _choice(o, "radial_basis_fn", BASES),
+        "attention_normalization": source.avg_num_neighbors or 0.0 if normalization == average else normalization,
+        "norm_1": _choice(o, "layer_normalization_1", norms),
+        "norm_2": _choice(o, "layer_normalization_2", norms),
         "element_scale": True,
         "element_shift": True,
-        "zero_init_output": o["output_is_zero_at_init"],
         "charges": True,
         "hirshfeld": True,
-        "zbl": o["zbl_repulsion_bool"],
-        "electrostatics": o["electrostatic_energy_bool"],
-        "dispersion": o["dispersion_energy_bool"],
-        "electrostatics_sigma": o["electrostatic_energy_scale"],
-        "dispersion_scale": o["dispersion_energy_scale"],
-        "dispersion_width": o.get("dispersion_energy_cutoff_lr_damping") or 2.0,
-        "long_range_cutoff": None if math.isinf(cutoff) else cutoff,
+        "dispersion_width": _number(o, "dispersion_energy_cutoff_lr_damping", 2.0),
     }
 
 
@@ -232,17 +296,55 @@ class _Tree:
             raise ConversionError(f"parameter {key} must be there for these options; it is missing")
         return self.arrays[key]
 
+    def of(self, name: str, ndim: int) -> np.ndarray:
+        array = self(name)
+        if array.ndim != ndim:
+            raise ConversionError(
+                f"parameter {self.path}/{name} must have {ndim} dimensions; received an array of shape {array.shape}"
+            )
+        return array
+
     def matrix(self, name: str) -> np.ndarray:
-        return self(f"{name}/kernel").T
+        return self.of(f"{name}/kernel", 2).T
 
     def bias(self, name: str) -> np.ndarray:
-        return self(f"{name}/bias")
+        return self.of(f"{name}/bias", 1)
+
+    def number(self, name: str) -> np.ndarray:
+        if self(name).size != 1:
+            raise ConversionError(f"parameter {self.path}/{name} must be one number; received {self(name).size}")
+        return self(name).reshape(())
+
+    def stack(self, parts: Sequence[np.ndarray], names: Sequence[str]) -> np.ndarray:
+        if len({x.shape for x in parts}) > 1:
+            shapes = " and ".join(str(x.shape) for x in parts)
+            raise ConversionError(f"parameters {self.path}/({', '.join(names)}) must have one shape; received {shapes}")
+        return np.stack(parts)
 
     def table(self, name: str) -> np.ndarray:
-        """Rows by atomic number, filled up with zeros."""
-        rows = self(f"{name}/embedding") if f"{self.path}/{name}/embedding" in self.arrays else self(name)
-        full = np.zeros((ROWS, *rows.shape[1:]), np.float32)
-        full[: len(rows)] = rows[:ROWS]
+        """Rows [n, columns] of an embedding by atomic number, filled up with zeros."""
+        return self._filled(f"{name}/embedding", 2)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Numbers [n] by atomic number, filled up with zeros."""
+        return self._filled(name, 1)
+
+    def column(self, name: str) -> np.ndarray:
+        """An embedding of one number."""
+        table = self.table(name)
+        if table.shape[1] != 1:
+            raise ConversionError(f"parameter {self.path}/{name} must have one column; received {table.shape[1]}")
+        return table[:, 0]
+
+    def _filled(self, name: str, ndim: int) -> np.ndarray:
+        rows = self.of(name, ndim)
+        if len(rows) > ROWS or any(n > MAX_WIDTH for n in rows.shape):
+            raise ConversionError(
+                f"parameter {self.path}/{name} must have at most {ROWS} rows, of at most {MAX_WIDTH} numbers; received "
+                f"an array of shape {rows.shape}"
+            )
+        full = np.zeros((ROWS, *rows.shape[1:]), rows.dtype)
+        full[: len(rows)] = rows
         return full
 
 
@@ -259,13 +361,13 @@ def _state(source: SO3LR, config) -> dict[str, np.ndarray]:
         state |= _prefixed(f"layers.{k}", _layer(_Tree(root, f"layers_{k}"), config))
     energy = _Tree(root, "observables_0")
     state |= _prefixed("readout", _readout(energy, "energy_dense_regression", "energy_dense_final"))
-    state["element_scale"], state["element_shift"] = energy.table("atomic_scales"), energy.table("energy_offset")
+    state["element_scale"], state["element_shift"] = energy.numbers("atomic_scales"), energy.numbers("energy_offset")
     charges = _Tree(root, "observables_0/electrostatic_energy/partial_charges")
     state |= _prefixed("charge_readout", _readout(charges, "charge_dense_regression_vec", "charge_dense_final_vec"))
-    state["charge_shift"] = charges.table("Embed_0")[:, 0]
+    state["charge_shift"] = charges.column("Embed_0")
     hirshfeld = _Tree(root, "observables_2")
     parts = _readout(hirshfeld, "hirshfeld_ratios_dense_regression", "hirshfeld_ratios_dense_final")
-    parts |= {"shift": hirshfeld.table("Embed_0")[:, 0], "query": hirshfeld.table("Embed_1")}
+    parts |= {"shift": hirshfeld.column("Embed_0"), "query": hirshfeld.table("Embed_1")}
     state |= _prefixed("hirshfeld_readout", parts)
     if config.zbl:
         state |= _prefixed("terms.zbl", _zbl(_Tree(root, "observables_0/zbl_repulsion")))
@@ -295,8 +397,8 @@ def _layer(t: _Tree, config) -> dict[str, np.ndarray]:
     for ours, theirs in (("radial", "radial_filter"), ("spherical", "spherical_filter")):
         for k in (1, 2):
             names = [f"attention_block/{theirs}{block}_layer_{k}" for block in (1, 2)]
-            parts[f"{ours}_w{k}"] = np.stack([t.matrix(name) for name in names])
-            parts[f"{ours}_b{k}"] = np.stack([t.bias(name) for name in names])
+            parts[f"{ours}_w{k}"] = t.stack([t.matrix(name) for name in names], names)
+            parts[f"{ours}_b{k}"] = t.stack([t.bias(name) for name in names], names)
     for name in ("q1", "k1", "v1", "q2", "k2"):
         parts[f"w_{name}"] = t(f"attention_block/W{name}")
     parts["exchange_w"], parts["exchange_b"] = (
@@ -315,5 +417,5 @@ def _layer(t: _Tree, config) -> dict[str, np.ndarray]:
 
 def _zbl(t: _Tree) -> dict[str, np.ndarray]:
     four = lambda name: np.concatenate([t(f"{name}{k}").ravel() for k in range(1, 5)])  # noqa: E731
-    power, inverse_length = (t(name).reshape(()) for name in ("p", "d"))
+    power, inverse_length = (t.number(name) for name in ("p", "d"))
     return {"exponents": four("a"), "weights": four("c"), "power": power, "inverse_length": inverse_length}

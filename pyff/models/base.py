@@ -159,7 +159,13 @@ class EnergyModel(nn.Module):
         """Predict the quantities named in want, a subset of `offers`.
 
         Differentiable with respect to the parameters where grad mode is on. Works inside no_grad.
+
+        Raises:
+            ValueError: a quantity that the model does not offer, or an element it was not trained on.
+            TypeError: a model in another precision than float32 and float64.
+            RuntimeError: inside torch.inference_mode, which allows no forces.
         """
+        self._require_usual_tensors(batch)
         want = frozenset(want)
         if not want <= self.offers:
             raise ValueError(
@@ -182,6 +188,20 @@ class EnergyModel(nn.Module):
             )
         out = {k: v if learning else _detached(v) for k, v in out.items()}
         return Output(**out, forces=forces if "forces" in want else None, stress=stress)
+
+    def _require_usual_tensors(self, batch: GraphBatch) -> None:
+        """Also for energies alone: tables made in inference mode and kept could never give forces."""
+        if torch.is_inference_mode_enabled() or batch.pos.is_inference():
+            raise RuntimeError(
+                "a model must be called outside torch.inference_mode(), with a batch made outside: forces are "
+                "derivatives, which inference tensors do not have; use torch.no_grad()"
+            )
+        dtype = next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.float64)
+        if dtype not in (torch.float32, torch.float64):
+            raise TypeError(
+                f"the model must be in float32 or float64; received {str(dtype).removeprefix('torch.')}, for which "
+                "there are no kernels. Convert it with model.float()"
+            )
 
     def _collect(self, batch: GraphBatch, pos: Tensor, atoms: AtomOutputs, want: frozenset) -> dict[str, Tensor]:
         """Sums over atoms, in float64."""

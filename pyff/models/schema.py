@@ -99,6 +99,10 @@ def parse_header(raw: Any, path: str = "model file") -> ModelHeader:
 def first_problem(error: ValidationError) -> str:
     """The first problem of a pydantic error as one sentence: field, requirement, received."""
     problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"]) or "header"
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "value_error":  # one of our own sentences
+        text = str(problem["ctx"]["error"])
+        return f"{where}: {text}" if where else text
+    where = where or "header"
     received = "" if problem["type"] == "missing" else f"; received {problem['input']!r:.80}"
     return f"{where}: {problem['msg']}{received}"

@@ -44,8 +44,9 @@ class FilterTable:
 
     `coefficients(weights)` returns [K,6,F] for `pyff.ops.cfconv_table`, differentiable in the weights. A start above 0
     saves most nodes of a basis in e^-d, which is finest where no two atoms ever are (SO3LR's Bernstein basis: 0.4 A
-    instead of 0 makes 160 intervals of 681). Kernels extend the first polynomial to distances below start, where it is
-    no approximation: a model with start > 0 must run the network for structures with closer pairs.
+    instead of 0 makes 162 default intervals of 681; SO3krates learns with half of them). Kernels extend the first
+    polynomial to distances below start, where it is no approximation: a model with start > 0 must run the network for
+    structures with closer pairs.
     """
 
     def __init__(self, shape: FilterShape, intervals: int, start: float = 0.0) -> None:

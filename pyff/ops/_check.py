@@ -56,10 +56,13 @@ def require_graph(op: str, row_ptr: Tensor, idx_i: Tensor, idx_j: Tensor, edge_r
 
 
 def address(x: Tensor | None) -> int:
+    """Where the data of a tensor begin, for a native function; 0, its null pointer, where there is no tensor."""
     return 0 if x is None else x.data_ptr()
 
 
 def graph_args(row_ptr: Tensor, idx_i: Tensor, idx_j: Tensor, edge_rev: Tensor) -> tuple:
+    """A graph as native functions take it: numbers of atoms and of edges, then the addresses of the four arrays. The
+    caller keeps the tensors alive during the call."""
     return (
         row_ptr.shape[0] - 1, idx_j.shape[0], row_ptr.data_ptr(), idx_i.data_ptr(), idx_j.data_ptr(),
         edge_rev.data_ptr(),

@@ -59,3 +59,19 @@ def test_fit_declares_the_elements_of_the_training_frames(tmp_path):
     # with four training, two validation and two test frames, those with nitrogen are left out
     assert run(["fit", data, *SMALL, "--train", "4", "--out", str(out), "--quiet"]) == 0
     assert pyff.load(out / "model.safetensors").elements == (1, 6, 8)
+
+
+def test_fit_names_the_setting_that_long_range_sums_of_periodic_frames_need(tmp_path, capsys):
+    atoms = molecule("H2O", vacuum=2.0, pbc=True)
+    for k in range(6):
+        atoms.rattle(0.02, seed=k)
+        atoms.calc = SinglePointCalculator(atoms, energy=-10.0 - 0.01 * k, forces=0.1 * atoms.positions)
+        write(tmp_path / "x.xyz", atoms, format="extxyz", append=True)
+    argv = ["fit", str(tmp_path / "x.xyz"), "--units", "eV,Angstrom", "--model", "so3lr", "--epochs", "1", "--quiet"]
+    argv += ["--valid", "1", "--test", "1", "--set", "model.n_layers=1", "--features", "8", "--set", "model.n_rbf=4"]
+    assert run([*argv, "--out", str(tmp_path / "a")]) == 1
+    message = capsys.readouterr().err
+    assert "6 of 6 frames are periodic, the first is x.xyz[0]. Add --set model.long_range_cutoff=12" in message
+    # the advice works; a shorter cutoff of the same setting is faster
+    assert run([*argv, "--out", str(tmp_path / "b"), "--set", "model.long_range_cutoff=5"]) == 0
+    assert pyff.load(tmp_path / "b" / "model.safetensors").config.long_range_cutoff == 5

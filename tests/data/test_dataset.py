@@ -83,3 +83,27 @@ def test_from_ase_copies_and_follows_the_charge_rule():
     system.pos[0] = 7
     system.cell[0] = 7
     assert atoms.positions[0].tolist() == [0, 0, 0] and atoms.cell[0, 0] == 5
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    *((name, value) for name in ("charge", "spin") for value in (None, np.nan, np.inf, "one", [1.0, 0.0], 10**400)),
+    ("spin", -1),
+])  # fmt: skip
+def test_from_ase_names_a_malformed_charge_or_spin(name, value):
+    atoms = Atoms("CO", [[0, 0, 0], [0, 0, 1.1]], info={name: value})
+    text = {"charge": "total charge in e, a finite number", "spin": "number of unpaired electrons, finite and not neg"}
+    with pytest.raises(ValueError, match=rf"atoms\.info\['{name}'\] must be the {text[name]}.*; received ") as caught:
+        from_ase(atoms)
+    assert ("not the multiplicity 2S+1" in str(caught.value)) == (name == "spin")
+
+
+def test_from_ase_refuses_initial_charges_and_moments_that_are_not_finite():
+    for setting, what in (("charges", "charges"), ("magmoms", "magnetic moments")):
+        atoms = Atoms("CO", [[0, 0, 0], [0, 0, 1.1]], **{setting: [np.nan, 0.0]})
+        with pytest.raises(ValueError, match=f"the sum of the initial {what} must be"):
+            from_ase(atoms)
+
+
+def test_from_ase_takes_numbers_of_any_kind():
+    atoms = Atoms("CO", [[0, 0, 0], [0, 0, 1.1]], info={"charge": np.float32(-1), "spin": np.array(2)})
+    assert (from_ase(atoms).charge, from_ase(atoms).spin) == (-1.0, 2.0)

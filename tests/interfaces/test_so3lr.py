@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,6 +154,10 @@ def test_convert_so3lr_on_the_command_line(tmp_path, capsys, references):
     assert "SO3LR" in text and "H C N O F P S Cl" in text and "Nature Communications 15, 6539" in text
     assert run(["convert", str(shared_data("model_so3lr") / "params.pkl"), str(path), "--units", "eV,Angstrom"]) == 1
     assert "exists already" in capsys.readouterr().err
+    short = ["--long-range-cutoff", "1.5", "--overwrite"]
+    assert run(["convert", str(shared_data("model_so3lr") / "params.pkl"), str(path), *short]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("pyff: long_range_cutoff must be larger than the 2 A") and "--long-range-cutoff" in said
 
     atoms = read(references / "dha.xyz")
     atoms.calc = calc = pyff.Calculator(path, dtype="float64")
@@ -245,11 +250,9 @@ def test_convert_says_that_there_is_no_such_file(tmp_path, capsys):
 
 
 def test_reader_names_an_option_or_parameter_that_does_not_fit(source, tmp_path):
-    from dataclasses import replace
-
-    with pytest.raises(ConversionError, match="option 'softmax'"):
+    with pytest.raises(ConversionError, match=r"option message_normalization .* received 'softmax'"):
         to_pyff(replace(source, options={**source.options, "message_normalization": "softmax"}))
-    with pytest.raises(ConversionError, match="option 'cutoff_fn'"):
+    with pytest.raises(ConversionError, match="option cutoff_fn of SO3LR must be there"):
         to_pyff(replace(source, options={k: v for k, v in source.options.items() if k != "cutoff_fn"}))
     with pytest.raises(ConversionError, match=r"layers_3/attention_block/.* is missing"):
         to_pyff(replace(source, options={**source.options, "num_layers": 4}))
@@ -259,3 +262,72 @@ def test_reader_names_an_option_or_parameter_that_does_not_fit(source, tmp_path)
     options.write_text(json.dumps([1, 2]))
     with pytest.raises(ConversionError, match=r"must be SO3LR's hyperparameters\.json"):
         read_so3lr(shared_data("model_so3lr") / "params.pkl", options)
+
+
+@pytest.mark.parametrize(("option", "value", "message"), [
+    ("degrees", None, "option degrees of SO3LR: degrees"),
+    ("degrees", [1, [2]], "option degrees of SO3LR: degrees"),
+    ("cutoff_fn", ["phys"], "option cutoff_fn of SO3LR must be one of phys"),
+    ("message_normalization", {}, "option message_normalization of SO3LR must be one of"),
+    ("layer_normalization_1", 1, "option layer_normalization_1 of SO3LR must be one of True, False"),
+    ("num_features", [128], "option num_features of SO3LR: n_features"),
+    ("num_features", 130, "options of SO3LR: n_features must be a multiple of n_heads"),
+    ("num_radial_basis_fn", 4096, "option num_radial_basis_fn of SO3LR: a Bernstein basis has at most 128"),
+    ("cutoff_lr", "x", "option cutoff_lr of SO3LR must be a number or null; received 'x'"),
+    ("cutoff_lr", 10**400, "option cutoff_lr of SO3LR must be a number or null"),
+    ("cutoff_lr", math.nan, "option cutoff_lr of SO3LR must be larger than the 2 A"),
+    ("dispersion_energy_cutoff_lr_damping", [2], "option dispersion_energy_cutoff_lr_damping of SO3LR"),
+])  # fmt: skip
+def test_reader_names_an_option_of_the_wrong_kind(source, option, value, message):
+    with pytest.raises(ConversionError, match=message):
+        to_pyff(replace(source, options={**source.options, option: value}))
+
+
+QUERY, SCALES = "layers_0/attention_block/Wq1", "observables_0/atomic_scales"
+KERNEL = "layers_0/attention_block/radial_filter1_layer_1/kernel"
+SHIFT = "observables_0/electrostatic_energy/partial_charges/Embed_0/embedding"
+
+
+@pytest.mark.parametrize(("name", "value", "message"), [
+    (SCALES, np.float32(2), "atomic_scales must have 1 dimensions"),
+    (SCALES, np.full(130, 2.0), "atomic_scales must have at most 119 rows"),
+    (SCALES, np.full((119, 2), 2.0), "atomic_scales must have 1 dimensions"),
+    ("feature_embeddings_0/Embed_0/embedding", np.zeros((1, 10**6)), "Embed_0/embedding must have at most 119 rows"),
+    (SHIFT, np.zeros(100), "Embed_0/embedding must have 2 dimensions"),
+    (SHIFT, np.zeros((100, 0)), "Embed_0 must have one column; received 0"),
+    (KERNEL, np.zeros((32, 31)), r"radial_filter1_layer_1, .* one shape; received \(31, 32\) and \(128, 32\)"),
+    (KERNEL, np.zeros(32), "radial_filter1_layer_1/kernel must have 2 dimensions"),
+    ("observables_0/zbl_repulsion/p", np.zeros(2), "zbl_repulsion/p must be one number; received 2"),
+    ("observables_0/zbl_repulsion/a1", np.zeros(2), r"terms\.zbl\.exponents must have shape \(4,\)"),
+    (QUERY, np.float32(0), r"w_q1 must have shape \(4, 32, 32\); received \(\)"),
+    (QUERY, np.full((4, 32, 32), np.nan), "w_q1 must be finite"),
+    (QUERY, np.full((4, 32, 32), 1e300), "w_q1 must be finite"),
+])  # fmt: skip
+def test_reader_names_a_parameter_that_does_not_fit(source, name, value, message):
+    with pytest.raises(ConversionError, match=message):
+        to_pyff(replace(source, arrays={**source.arrays, name: np.asarray(value)}))
+
+
+def test_reader_compares_shapes_before_it_asks_for_memory(source, monkeypatch):
+    from pyff.models import so3krates
+
+    where = []
+
+    class Watched(so3krates.SO3krates):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            where.append(self.embedding.device.type)
+
+    monkeypatch.setattr(so3krates, "SO3krates", Watched)
+    huge = {**source.options, "num_features": 4096, "energy_regression_dim": 4096}
+    with pytest.raises(ConversionError, match=r"must have shape \(119, 4096\); received \(119, 128\)"):
+        to_pyff(replace(source, options=huge))
+    assert where == ["meta"]
+    assert to_pyff(source).dtype == torch.float32
+    assert where == ["meta", "meta", "cpu"]
+
+
+@pytest.mark.parametrize("cutoff", [1.5, 2.0, 0.0, -3.0, math.nan, 1e5, -math.inf])
+def test_convert_so3lr_names_a_long_range_cutoff_that_does_not_fit(source, cutoff):
+    with pytest.raises(ConversionError, match=r"^long_range_cutoff must be larger than the 2 A .* --long-range-cutoff"):
+        to_pyff(source, long_range_cutoff=cutoff)

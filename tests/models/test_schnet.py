@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -289,6 +290,25 @@ def test_schnet_runs_inside_no_grad_and_leaves_no_graph():
     assert not any(x.requires_grad for x in (out.energy, out.forces, out.stress, out.atom_energy))
     sums = torch.zeros(3, dtype=torch.float64).index_add(0, BATCH.batch, out.atom_energy)
     torch.testing.assert_close(sums, out.energy, rtol=1e-14, atol=0)
+
+
+def test_schnet_says_to_use_no_grad_instead_of_inference_mode():
+    m = model()
+    with torch.inference_mode():
+        made_inside = replace(BATCH, pos=BATCH.pos.clone())
+        for want in (("energy",), ("energy", "forces")):
+            with pytest.raises(RuntimeError, match=r"outside torch\.inference_mode.*use torch\.no_grad\(\)"):
+                m(BATCH, want)
+    with pytest.raises(RuntimeError, match="with a batch made outside"):
+        m(made_inside)
+    assert m(BATCH).forces.isfinite().all()  # nothing of the failed calls was kept
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_schnet_in_half_precision_is_refused(dtype):
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(TypeError, match=f"must be in float32 or float64; received {name}, .* model.float"):
+        model(dtype)(BATCH)
 
 
 def test_schnet_is_registered():

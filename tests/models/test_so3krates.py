@@ -14,6 +14,7 @@ import pyff
 from pyff.batch import System
 from pyff.data.collate import collate
 from pyff.models import ARCHITECTURES, SO3krates, SO3kratesConfig, so3krates
+from pyff.nn.filter_table import default_intervals
 from pyff.ops import reference
 from pyff.testing import check_potential
 
@@ -317,6 +318,12 @@ def test_so3krates_attention_of_a_lone_atom_is_empty():
     with torch.no_grad():
         layers = model()(collate([System(np.array([8]), np.zeros((1, 3)))], model().needs), ("attention",)).attention
     assert layers[0].invariant.shape == (0, model().config.n_heads)
+
+
+def test_so3krates_learns_with_half_the_default_intervals_of_its_filters():
+    nodes = SO3krates.from_preset("so3lr", [1, 8]).nodes
+    assert (nodes.start, nodes.intervals) == (0.4, 81)
+    assert [default_intervals(nodes.shape, start) for start in (0.4, 0.0)] == [162, 681]
 
 
 def test_so3krates_offers_what_it_has():
