@@ -14,7 +14,7 @@ from pyff._atomic import atomic_write
 from pyff._figure import save_figure
 from pyff.analysis import ModelAttention, attention_by_elements, attention_panels, attention_per_atom, read_attention
 from pyff.cli.console import Console
-from pyff.cli.start import Start, described
+from pyff.cli.start import Start, described, warn_of_ignored
 from pyff.errors import PyffError
 from pyff.models.file import load
 
@@ -40,6 +40,7 @@ def run_attention(
         raise PyffError(f"--heads must be invariant or equivariant; received {heads!r}")
     model, atoms = load(model_path), start.atoms()
     console.say(f"{described(atoms)}, {model_path.name}")
+    warn_of_ignored(console, model_path, model, atoms)
     layers = read_attention(model.to(getattr(torch, start.dtype)) if start.dtype else model, atoms)
     if not 1 <= layer <= len(layers) and layer != -1:
         raise PyffError(f"--layer must be 1 to {len(layers)}, or -1 for the last; received {layer}")

@@ -65,7 +65,7 @@ def run_md_command(console: Console, model: Path, start: Start, options: MDOptio
         raise PyffError(f"--out must end in .xyz or .extxyz; received {options.out}")
     production = options.settings(options.time)
     begin = start.atoms()
-    calculator = start.calculator(model, begin)
+    calculator = start.calculator(console, model, begin)
     identity = model_identity(model, calculator.model)
     atoms, first_step = _starting_point(console, begin, identity, options)
     production = replace(production, steps=max(0, production.steps - first_step))

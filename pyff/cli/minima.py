@@ -47,7 +47,7 @@ def run_minima(console: Console, model: Path, start: Start, options: MinimaOptio
             if path.exists():
                 raise PyffError(f"{path} exists already: add --resume to continue it, --overwrite, or another --out")
     atoms, log = start.atoms(), MinimaLog(options.record)
-    calculator = start.calculator(model, atoms)
+    calculator = start.calculator(console, model, atoms)
     identity = model_identity(model, calculator.model)
     state = log.resume(atoms, options.settings, identity) if options.resume else None
     if state is None:

@@ -37,7 +37,7 @@ def run_relax(console: Console, model: Path, start: Start, options: RelaxOptions
         if path.exists() and not options.overwrite:
             raise PyffError(f"{path} exists already: add --overwrite or choose another name")
     atoms = start.atoms()
-    atoms.calc = calc = start.calculator(model, atoms)
+    atoms.calc = calc = start.calculator(console, model, atoms)
     console.say(f"{described(atoms)}, {calc.model_name} in {calc.dtype} on {start.device}")
     with contextlib.ExitStack() as stack:
         stack.enter_context(threads_for(len(atoms)))

@@ -61,7 +61,7 @@ def run_stability(console: Console, models: Sequence[Path], start: Start, option
     if options.out.exists() and not options.overwrite:
         raise PyffError(f"{options.out} exists already: add --overwrite or choose another name")
     atoms, s = start.atoms(), options.settings
-    calculators = {name: start.calculator(path, atoms) for name, path in _named(models).items()}
+    calculators = {name: start.calculator(console, path, atoms) for name, path in _named(models).items()}
     console.say(
         f"{described(atoms)}: {len(models)} x {s.n_runs} runs of {s.time:g} ps at "
         f"{', '.join(f'{t:g}' for t in s.temperatures)} K, {s.ensemble}, {s.timestep:g} fs"

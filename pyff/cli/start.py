@@ -9,12 +9,14 @@ import torch
 from ase import Atoms
 
 from pyff.calculators import Calculator
+from pyff.cli.console import Console
 from pyff.data.from_ase import total_charge, unpaired_electrons
 from pyff.errors import UnseenElementError
 from pyff.md import read_structure
+from pyff.models.base import EnergyModel
 from pyff.models.identity import IDENTITY
 
-__all__ = ["Start", "described"]
+__all__ = ["Start", "described", "warn_of_ignored"]
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,31 @@ class Start:
         atoms.info = {name: value for name, value in atoms.info.items() if name not in IDENTITY}
         return atoms
 
-    def calculator(self, model: Path, atoms: Atoms) -> Calculator:
+    def calculator(self, console: Console, model: Path, atoms: Atoms) -> Calculator:
         """The model in a file, for `atoms`. Raises UnseenElementError if it does not know their elements."""
         calculator = Calculator(model, self.device, self.dtype, self.long_range_cutoff, self.ewald or None)
         try:
             calculator.model.check_elements(torch.as_tensor(atoms.numbers, device=calculator.device))
         except UnseenElementError as error:
             raise UnseenElementError(f"{model} cannot compute {self.path}: {error}") from None
+        warn_of_ignored(console, model, calculator.model, atoms)
         return calculator
+
+
+def warn_of_ignored(console: Console, path: Path, model: EnergyModel, atoms: Atoms) -> None:
+    """Warn where a structure has a charge or unpaired electrons and one of pyff's models does not read them."""
+    if not type(model).__module__.startswith("pyff.models."):
+        return  # what others read, only they know
+    reads = lambda *names: any(getattr(model.config, name, False) for name in names)  # noqa: E731
+    ignored = []
+    if total_charge(atoms) and not reads("charge_embedding", "electrostatics"):
+        ignored.append("total charge")
+    if unpaired_electrons(atoms) and not reads("spin_embedding"):
+        ignored.append("number of unpaired electrons")
+    if ignored:
+        console.warn(
+            f"the energy of {path.name} does not depend on the {' and '.join(ignored)}: what it learned counts"
+        )
 
 
 def described(atoms: Atoms) -> str:

@@ -14,6 +14,7 @@ from ase.io import read, write
 import pyff
 from pyff.cli import run
 from pyff.cli.start import Start, described
+from pyff.models.schnet import SchNet, SchNetConfig
 from pyff.models.so3krates import SO3krates, SO3kratesConfig
 
 NETWORK = dict(n_features=8, n_heads=2, degrees=(1,), n_layers=1, n_rbf=6, cutoff=3.0, zero_init_output=False)
@@ -70,6 +71,21 @@ def test_charge_and_spin_reach_the_model(capsys):
 def test_every_command_says_charge_and_spin_at_the_start(argv, capsys):
     run([*argv, "--charge", "-1", "--spin", "1"])
     assert "CH2O2, 5 atoms, charge -1, 1 unpaired electron" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_charge_that_a_model_does_not_read_is_warned_of(capsys):
+    plain = SO3krates(SO3kratesConfig(**NETWORK, charge_embedding=True), elements=(1, 6, 8))
+    pyff.save(plain, "plain.safetensors")
+    pyff.save(SchNet(SchNetConfig(n_features=8, n_interactions=1, n_rbf=5), (1, 6, 8)), "schnet.safetensors")
+    warned = {}
+    for name in ("net", "plain", "schnet"):
+        argv = ["relax", f"{name}.safetensors", "ion.pdb", *ONE_POINT, "--quiet"]
+        assert run(argv) == 0 and "warning" not in capsys.readouterr().err
+        assert run([*argv, "--charge", "1", "--spin", "1"]) == 0
+        warned[name] = capsys.readouterr().err
+    assert warned["net"] == ""
+    assert "plain.safetensors does not depend on the number of unpaired electrons" in warned["plain"]
+    assert "does not depend on the total charge and number of unpaired electrons" in warned["schnet"]
 
 
 def test_description_of_a_neutral_structure_is_silent_about_charge():
