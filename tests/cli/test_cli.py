@@ -129,11 +129,12 @@ def test_module_runs_as_a_command(tmp_path):
 )
 def test_errors_are_one_sentence_with_an_exit_code(argv, code, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_bytes(b"not SO3LR")  # what to convert is looked for before its options
     assert run(argv) == code
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1].startswith("pyff: ") or "not valid:" in captured.err
     assert message in captured.err and "Traceback" not in captured.err
-    assert [p.name for p in tmp_path.iterdir()] == []
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 def test_debug_shows_the_traceback(tmp_path):
