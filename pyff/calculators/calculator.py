@@ -19,6 +19,7 @@ from pyff.data.checks import CLOSEST
 from pyff.data.collate import collate
 from pyff.data.from_ase import from_ase, total_charge, unpaired_electrons
 from pyff.models.file import load, set_long_range
+from pyff.nn.frozen import own_weights
 
 if TYPE_CHECKING:
     from pyff.models.base import EnergyModel
@@ -81,6 +82,7 @@ class Calculator(AseCalculator):
             loaded = loaded if is_path else copy.deepcopy(loaded)
             set_long_range(loaded, long_range_cutoff, ewald)
         self.model = _placed(loaded, torch.device(device), _DTYPES.get(dtype, loaded.dtype), private=is_path)
+        self._owns_model = self.model is not model
         self.implemented_properties = _offered(self.model, self.model_name)
         self.device = torch.device(device)
         self.info: dict[str, Any] = {}
@@ -144,7 +146,7 @@ class Calculator(AseCalculator):
         # a new list every time: finding the pairs costs less than sorting out those of an old list that still count
         batch = collate([system], self.model.needs, self.device)
         _require_apart(batch, system)
-        with torch.no_grad():
+        with torch.no_grad(), own_weights(self._owns_model):
             output = self.model(batch, want=_want(properties, self.model.offers))
         self.info = {
             "model": self.model_name,

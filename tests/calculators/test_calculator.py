@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from _toy import toy_model
 from ase import Atoms
 from ase.build import bulk, molecule
@@ -16,6 +17,7 @@ from ase.io import read, write
 
 import pyff
 from pyff.errors import UnseenElementError
+from pyff.models import SchNet, SchNetConfig
 
 
 @pytest.fixture(scope="module")
@@ -331,3 +333,17 @@ def test_energy_and_forces_in_turn_take_one_calculation_each_structure(monkeypat
             atoms.get_forces()
     # the second structure is computed as the first was read; the third still, the fourth no more
     assert asked == [False, True, True, True, False]
+
+
+def test_calculator_sees_changed_weights_of_its_own_model_and_of_one_passed_in(tmp_path):
+    model = SchNet(SchNetConfig(n_features=8, n_interactions=1), elements=(1, 6, 8)).eval()
+    pyff.save(model, tmp_path / "m.safetensors")
+    for calc in (pyff.Calculator(tmp_path / "m.safetensors"), pyff.Calculator(model)):
+        before = calc.get_potential_energy(molecule("CH3CH2OH"))
+        with torch.no_grad():
+            for p in calc.model.parameters():
+                p.mul_(1.5)
+        moved = molecule("CH3CH2OH")
+        moved.positions[0] += 1e-9
+        fresh = pyff.Calculator(copy.deepcopy(calc.model)).get_potential_energy(moved)
+        assert calc.get_potential_energy(moved) == fresh and abs(fresh - before) > 1e-6
