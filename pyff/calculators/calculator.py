@@ -220,8 +220,10 @@ def _require_apart(batch: GraphBatch, system: System) -> None:
     """Raise ValueError naming the pair if two atoms (or an atom and an image) are closer than CLOSEST."""
     if not batch.n_edges:
         return
-    shift = torch.einsum("ea,eab->eb", batch.shift.to(batch.cell.dtype), batch.cell[batch.batch[batch.idx_i]])
-    squared = (batch.pos[batch.idx_j] - batch.pos[batch.idx_i] + shift).square().sum(1)
+    vec = batch.pos[batch.idx_j] - batch.pos[batch.idx_i]
+    if system.pbc.any():
+        vec = torch.addmm(vec, batch.shift.to(vec.dtype), batch.cell[0])
+    squared = vec.square().sum(1)
     smallest, edge = squared.min(0)
     if float(smallest) >= CLOSEST**2:
         return

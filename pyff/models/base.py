@@ -177,7 +177,10 @@ class EnergyModel(nn.Module):
         learning = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         with torch.set_grad_enabled(derivative or learning), _call(learning, want):
             pos, strain = _leaves(batch, derivative, "stress" in want)
-            moved, cell = (pos, batch.cell) if strain is None else ops.strained(pos, batch.cell, strain, batch.batch)
+            # a view: whether a leaf's gradient is wanted, the ops could only ask the engine by way of an exception
+            moved, cell = pos.view_as(pos), batch.cell
+            if strain is not None:
+                moved, cell = ops.strained(moved, cell, strain, batch.batch)
             vec, distance = ops.edge_geometry(
                 moved, cell, batch.shift, batch.row_ptr, batch.idx_i, batch.idx_j, batch.edge_rev, batch.batch
             )

@@ -68,7 +68,7 @@ class _Weights:
 
 
 def _weights(layer: Layer) -> _Weights:
-    parts = [getattr(layer, name) for name in ("w_q1", "w_k1", "w_v1", "w_q2", "w_k2")]
+    parts = [layer._parameters[name] for name in ("w_q1", "w_k1", "w_v1", "w_q2", "w_k2")]
 
     def make() -> _Weights:
         scaled = [*parts[:3], parts[3] * layer.second_block_scale, parts[4]]
@@ -133,6 +133,7 @@ class _Network(torch.autograd.Function):
 def _forward(layer: Layer, x: Tensor, ev: Tensor | None, edges, gate: bool):
     """(x, ev) after a layer and what its adjoint reads."""
     w, (vec, graph, shape, radial, table) = _weights(layer), edges
+    p = layer._parameters  # a module's attributes take ten times as long to look up
     features = _project(x, w)
     spherical = None if ev is None else layer.spherical_weights()
     arguments = attention_arguments(features, ev, radial, spherical, vec, graph, shape, table)
@@ -143,7 +144,7 @@ def _forward(layer: Layer, x: Tensor, ev: Tensor | None, edges, gate: bool):
     f = x.shape[1]
     both = torch.cat([d, ev_a.square() @ w.contract], 1)
     rows = slice(None) if gate else slice(f)
-    y = torch.addmm(layer.exchange_b[rows], both, layer.exchange_w[rows].T)
+    y = torch.addmm(p["exchange_b"][rows], both, p["exchange_w"][rows].T)
     e, ev_e, factor = d + y[:, :f], ev_a, None
     if gate:
         factor = torch.addmm(y.new_ones(1), y[:, f:], w.spread)
@@ -156,13 +157,13 @@ def _forward(layer: Layer, x: Tensor, ev: Tensor | None, edges, gate: bool):
 def _backward(layer: Layer, saved, grad: Tensor, grad_ev: Tensor | None, *, first: bool):
     """Gradients of (x, ev, vec) before the layer from those of (x, ev) after it."""
     w, arguments, norm_1, mlp_1, ev, factor, mlp_2, norm_2 = saved
-    f = grad.shape[1]
+    f, exchange = grad.shape[1], layer._parameters["exchange_w"]
     grad = _mlp_back(layer, "mlp_2", mlp_2, _norm_back(layer, "norm_2", norm_2, grad))
     if factor is None:
-        grad_y, exchange, grad_direct = grad, layer.exchange_w[:f], None
+        grad_y, exchange, grad_direct = grad, exchange[:f], None
     else:
         grad_y = torch.cat([grad, (grad_ev * ev) @ w.spread.T], 1)
-        exchange, grad_direct = layer.exchange_w, grad_ev * factor
+        grad_direct = grad_ev * factor
     grad_both = grad_y @ exchange
     grad_squares = (grad_both[:, f:] @ w.contract.T) * ev
     grad_ev = grad_squares.mul_(2) if grad_direct is None else grad_direct.add_(grad_squares, alpha=2)
@@ -182,7 +183,7 @@ def _norm(layer: Layer, name: str, x: Tensor):
         inverse = torch.rsqrt(x.square().mean(-1, keepdim=True) + EPSILON)
         y = x * inverse
         return y, (y, inverse)
-    scale, bias = getattr(layer, f"{name}_scale"), getattr(layer, f"{name}_bias")
+    scale, bias = layer._parameters[f"{name}_scale"], layer._parameters[f"{name}_bias"]
     y, mean, inverse = torch.native_layer_norm(x, (x.shape[1],), scale, bias, EPSILON)
     return y, (x, mean, inverse)
 
@@ -195,14 +196,14 @@ def _norm_back(layer: Layer, name: str, saved, grad: Tensor) -> Tensor:
         y, inverse = saved
         return (grad - y * (grad * y).mean(-1, keepdim=True)) * inverse
     x, mean, inverse = saved
-    scale, bias = getattr(layer, f"{name}_scale"), getattr(layer, f"{name}_bias")
+    scale, bias = layer._parameters[f"{name}_scale"], layer._parameters[f"{name}_bias"]
     return _layer_norm_backward(grad, x, (x.shape[1],), mean, inverse, scale, bias, [True, False, False])[0]
 
 
 def _mlp(layer: Layer, name: str, x: Tensor):
     if not getattr(layer.config, f"residual_{name}"):
         return x, None
-    w1, b1, w2, b2 = (getattr(layer, f"{name}_{part}") for part in ("w1", "b1", "w2", "b2"))
+    w1, b1, w2, b2 = (layer._parameters[f"{name}_{part}"] for part in ("w1", "b1", "w2", "b2"))
     hidden = torch.addmm(b1, silu(x), w1.T)
     return x + torch.addmm(b2, silu(hidden), w2.T), (x, hidden)
 
@@ -211,5 +212,6 @@ def _mlp_back(layer: Layer, name: str, saved, grad: Tensor) -> Tensor:
     if saved is None:
         return grad
     x, hidden = saved
-    inner = _silu_backward(grad @ getattr(layer, f"{name}_w2"), hidden) @ getattr(layer, f"{name}_w1")
+    p = layer._parameters
+    inner = _silu_backward(grad @ p[f"{name}_w2"], hidden) @ p[f"{name}_w1"]
     return grad + _silu_backward(inner, x)

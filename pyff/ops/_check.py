@@ -33,13 +33,22 @@ def require(op: str, name: str, x: Tensor, shape: tuple, dtype: torch.dtype | tu
     if x.dtype not in dtypes:
         wanted = " or ".join(str(d).removeprefix("torch.") for d in dtypes)
         raise TypeError(f"{op}: {name} must be {wanted}; received {x.dtype}. Convert it with .to()")
-    if x.dim() != len(shape) or any(s is not None and s != n for s, n in zip(shape, x.shape)):
+    if x.shape != shape and not _fits(x.shape, shape):
         text = ", ".join("any" if s is None else str(s) for s in shape)
         raise ValueError(f"{op}: {name} must have shape ({text}); received {tuple(x.shape)}")
     if x.device.type not in ("cpu", "cuda"):
         raise RuntimeError(f"{op}: {name} is on {x.device}, for which there is no kernel; move it with .cpu()")
     if x.layout is not torch.strided or x.is_conj() or x.is_neg():
         raise TypeError(f"{op}: {name} must be a dense tensor without conjugate or negative bits")
+
+
+def _fits(sizes: torch.Size, shape: tuple) -> bool:
+    if len(sizes) != len(shape):
+        return False
+    for size, wanted in zip(sizes, shape):  # noqa: SIM110  a generator takes longer than the loop
+        if wanted is not None and size != wanted:
+            return False
+    return True
 
 
 def require_graph(op: str, row_ptr: Tensor, idx_i: Tensor, idx_j: Tensor, edge_rev: Tensor) -> tuple[int, int]:
