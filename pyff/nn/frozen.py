@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Frozen", "own_weights"]
+__all__ = ["Frozen", "own_weights", "weights_are_own"]
 
 _own: ContextVar[bool] = ContextVar("own", default=False)
 
@@ -27,6 +27,11 @@ def own_weights(value: bool = True) -> Iterator[None]:
         yield
     finally:
         _own.reset(token)
+
+
+def weights_are_own() -> bool:
+    """Whether this is inside `own_weights`: then no gradient of a weight is ever asked for."""
+    return _own.get()
 
 
 class Frozen:

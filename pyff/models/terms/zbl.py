@@ -8,6 +8,7 @@ from torch.nn.functional import softplus
 
 from pyff import ops
 from pyff.batch import Geometry, GraphBatch
+from pyff.nn.frozen import Frozen, weights_are_own
 from pyff.units import CODATA_2014
 
 __all__ = ["ZBL"]
@@ -31,6 +32,7 @@ class ZBL(nn.Module):
         self.weights = _raw([0.18180, 0.50990, 0.28020, 0.02817])
         self.power = _raw(0.23)
         self.inverse_length = _raw(1 / (0.8854 * CODATA_2014.bohr))
+        self._frozen = Frozen()
 
     def coefficients(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """a [4], c [4] with sum 1, P [], D [] in 1/A, float64."""
@@ -42,8 +44,13 @@ class ZBL(nn.Module):
 
     def forward(self, batch: GraphBatch, geometry: Geometry) -> Tensor:
         """Energy of each atom [N], eV, float64."""
+        if weights_are_own():  # a dozen small operations, and their places in the graph of the forces
+            raw = (self.exponents, self.weights, self.power, self.inverse_length)
+            coefficients = self._frozen(raw, self.coefficients)
+        else:
+            coefficients = self.coefficients()
         return ops.zbl_energy(
-            geometry.pos, geometry.cell, batch.batch, batch, batch.Z, *self.coefficients(),
+            geometry.pos, geometry.cell, batch.batch, batch, batch.Z, *coefficients,
             cutoff=self.cutoff, end=self.end,
         )  # fmt: skip
 
