@@ -7,6 +7,15 @@ from pyff.ops.cfconv import FilterShape, cfconv, cfconv_table, filter_nodes
 from pyff.ops.edge_geometry import edge_geometry, strained
 from pyff.ops.equivariant_attention import AttentionShape, equivariant_attention
 from pyff.ops.ewald import EwaldSplit, ewald_energy, ewald_split
+from pyff.ops.gdml import (
+    GdmlKernel,
+    descriptor_permutations,
+    gdml_matrix,
+    gdml_product,
+    inverse_distances,
+    jacobian_product,
+    jacobian_transpose_product,
+)
 from pyff.ops.mesh import mesh_gather, mesh_spread
 from pyff.ops.neighbor_list import NeighborList, neighbor_list
 from pyff.ops.pair_energy import coulomb_energy, dispersion_energy, zbl_energy
@@ -32,6 +41,7 @@ __all__ = [
     "ExpGaussianBasis",
     "FilterShape",
     "GaussianBasis",
+    "GdmlKernel",
     "NeighborList",
     "RadialBasis",
     "VerletList",
@@ -40,12 +50,18 @@ __all__ = [
     "cfconv_table",
     "coulomb_energy",
     "cutoff_function",
+    "descriptor_permutations",
     "dispersion_energy",
     "edge_geometry",
     "equivariant_attention",
     "ewald_energy",
     "ewald_split",
     "filter_nodes",
+    "gdml_matrix",
+    "gdml_product",
+    "inverse_distances",
+    "jacobian_product",
+    "jacobian_transpose_product",
     "mesh_gather",
     "mesh_spread",
     "neighbor_list",

@@ -9,6 +9,13 @@ from pyff.ops.reference.cfconv import cfconv, cfconv_flat, cfconv_table, filter_
 from pyff.ops.reference.derivatives import double_backward
 from pyff.ops.reference.equivariant_attention import equivariant_attention, equivariant_attention_flat
 from pyff.ops.reference.ewald import ewald_energy
+from pyff.ops.reference.gdml import (
+    gdml_matrix,
+    gdml_product,
+    inverse_distances,
+    jacobian_product,
+    jacobian_transpose_product,
+)
 from pyff.ops.reference.geometry import edge_geometry
 from pyff.ops.reference.harmonics import spherical_harmonics
 from pyff.ops.reference.mesh import mesh_gather, mesh_spread
@@ -31,6 +38,11 @@ __all__ = [
     "ewald_energy",
     "filter_nodes",
     "filter_nodes_flat",
+    "gdml_matrix",
+    "gdml_product",
+    "inverse_distances",
+    "jacobian_product",
+    "jacobian_transpose_product",
     "mesh_gather",
     "mesh_spread",
     "neighbor_list",

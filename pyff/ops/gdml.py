@@ -1,0 +1,105 @@
+"""The GDML kernel: inverse-distance descriptors, their Jacobians, block products and kernel matrices.
+
+B queries, M training points, N atoms, D = N (N - 1) / 2 descriptor entries, P permutations; everything is float64.
+
+    x_k = 1 / |r_a - r_b|, pairs a > b in the order (1,0), (2,0), (2,1), (3,0), ...        J = dx/dr
+    k(t), g1 = -k'(|t|) / |t|, g2 = (k'' - k' / |t|) / |t|^2, all functions of |t|          t_p = x_i - x_j[perm_p]
+    cov(E_i, E_j) = sum_p k            cov(F_i, E_j) = J_i^T sum_p g1 t_p
+    cov(F_i, F_j) = sum_p J_i^T (g1 I - g2 t_p t_p^T) Pi_p J_j,    F = -dE/dr
+
+Lengths and energies are in whatever unit the caller's data have. Not differentiable: forces come analytically.
+Source: Chmiela et al., Sci. Adv. 3, e1603015 (2017); Nat. Commun. 9, 3887 (2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pyff.ops import reference
+
+__all__ = [
+    "GdmlKernel",
+    "descriptor_permutations",
+    "gdml_matrix",
+    "gdml_product",
+    "inverse_distances",
+    "jacobian_product",
+    "jacobian_transpose_product",
+]
+
+PROFILES = {"matern52": 0, "rbf": 1}  # csrc/math/matern.hpp
+
+
+@dataclass(frozen=True)
+class GdmlKernel:
+    """A radial profile on descriptors: "matern52", (1 + d/s + d^2/(3 s^2)) exp(-d/s) with d = sqrt(5) |t|, or "rbf",
+    exp(-|t|^2 / (2 s^2)), s = sigma."""
+
+    sigma: float
+    profile: Literal["matern52", "rbf"] = "matern52"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma < float("inf"):
+            raise ValueError(f"sigma must be a positive number; received {self.sigma}")
+        if self.profile not in PROFILES:
+            raise ValueError(f"profile must be one of {', '.join(PROFILES)}; received {self.profile!r}")
+
+
+def descriptor_permutations(perms: Tensor) -> Tensor:
+    """What permutations of atoms int64 [P, N] do to descriptors: int64 [P, D], x[perm] is the permuted descriptor.
+
+    Entry k, of the pair (a, b), becomes that of the pair (perm[a], perm[b]).
+    """
+    n = perms.shape[1]
+    a, b = torch.tril_indices(n, n, -1)
+    high, low = torch.maximum(perms[:, a], perms[:, b]), torch.minimum(perms[:, a], perms[:, b])
+    return high * (high - 1) // 2 + low
+
+
+def inverse_distances(
+    pos: Tensor, cell: Tensor | None = None, images: Literal["search", "round"] = "search"
+) -> tuple[Tensor, Tensor]:
+    """Descriptors x [B, D] of positions [B, N, 3] and gradients g [B, D, 3] = (r_a - r_b) / |r_a - r_b|^3.
+
+    dx_k/dr_b = g_k, dx_k/dr_a = -g_k. cell [3, 3], rows are lattice vectors: distances to the nearest image, found
+    among 27 ("search") or by rounding fractional coordinates ("round", what sGDML does; not the nearest in skewed
+    cells).
+    """
+    return reference.inverse_distances(pos, cell, images)
+
+
+def jacobian_product(g: Tensor, v: Tensor) -> Tensor:
+    """J v [B, D] of v [B, N, 3]: (J v)_k = g_k . (v_b - v_a)."""
+    return reference.jacobian_product(g, v)
+
+
+def jacobian_transpose_product(g: Tensor, u: Tensor) -> Tensor:
+    """J^T u [B, N, 3] of u [B, D]."""
+    return reference.jacobian_transpose_product(g, u)
+
+
+def gdml_product(
+    query: Tensor, train: Tensor, coef: Tensor, perms: Tensor, kernel: GdmlKernel, coef_energy: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """f [B, D] and E [B] of the expansion with coefficients coef [M, D] (J alpha) and coef_energy [M] or None.
+
+        S = t . a,  a = coef[j, perm_p]:    f = sum_jp (g2 S + c_j g1) t - g1 a,    E = sum_jp g1 S + c_j k
+
+    f = -dE/dx, so forces are J^T f. query [B, D], train [M, D], perms int64 [P, D] of `descriptor_permutations`.
+    K v, with K of `gdml_matrix`, is -J^T f for coef = J v.
+    """
+    return reference.gdml_product(query, train, coef, perms, kernel, coef_energy)
+
+
+def gdml_matrix(
+    x1: Tensor, g1: Tensor, x2: Tensor, g2: Tensor, perms: Tensor, kernel: GdmlKernel, energies: bool = False
+) -> Tensor:
+    """Covariances of the forces of M1 and M2 geometries [3N M1, 3N M2], positive definite where they are the same.
+
+    energies: append rows and columns for their energies, [(3N + 1) M1, (3N + 1) M2].
+    """
+    return reference.gdml_matrix(x1, g1, x2, g2, perms, kernel, energies)
