@@ -16,6 +16,7 @@ from pyff.ops.gdml import (
     jacobian_product,
     jacobian_transpose_product,
 )
+from pyff.ops.gdml_expansion import GdmlCovariance, GdmlExpansion
 from pyff.ops.mesh import mesh_gather, mesh_spread
 from pyff.ops.neighbor_list import NeighborList, neighbor_list
 from pyff.ops.pair_energy import coulomb_energy, dispersion_energy, zbl_energy
@@ -41,6 +42,8 @@ __all__ = [
     "ExpGaussianBasis",
     "FilterShape",
     "GaussianBasis",
+    "GdmlCovariance",
+    "GdmlExpansion",
     "GdmlKernel",
     "NeighborList",
     "RadialBasis",
