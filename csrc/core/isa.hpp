@@ -7,6 +7,9 @@ enum class Isa { baseline, avx2, avx512 };
 
 const char* isa_name(Isa isa);
 
+// Whether this build has kernels for the set (PYFF_WIDE_ISAS of CMakeLists.txt).
+bool is_built(Isa isa);
+
 // The best set that this build has and that processor and operating system support.
 Isa best_isa();
 
