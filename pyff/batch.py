@@ -85,11 +85,15 @@ def _checked_label(name: str, value, n: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a model needs in a GraphBatch beyond what is always there: edges within `cutoff` (A), and for pair energies
-    of long range the pairs within `long_range_cutoff` (A; infinity: all pairs of an open structure)."""
+    """What a model needs in a GraphBatch beyond what is always there: edges within `cutoff` (A; None: no edges), and
+    for pair energies of long range the pairs within `long_range_cutoff` (A; infinity: all pairs of an open structure).
 
-    cutoff: float
+    fixed_composition: the model is of one molecule or one cell; its structures have the same atoms in the same order.
+    """
+
+    cutoff: float | None
     long_range_cutoff: float | None = None
+    fixed_composition: bool = False
 
 
 @dataclass(frozen=True)

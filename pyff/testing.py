@@ -56,7 +56,7 @@ TOLERANCES = {
     torch.float64: Tolerances(exact=1e-9, derivative=2e-6, step=2e-4),
     torch.float32: Tolerances(exact=3e-4, derivative=1e-2, step=1e-3, cutoff_energy=1e-4, cutoff_force=1e-3),
 }
-ALL = ("energy", "forces", "stress", "atom_energy")
+ALL = frozenset({"energy", "forces", "stress", "atom_energy"})
 
 
 def check_potential(
@@ -65,11 +65,13 @@ def check_potential(
     """Check a model's symmetries, derivatives and manners on a few structures.
 
     Translation, rotation, reflection, permutation, batch = single, choice of images, supercell, forces and stress
-    against finite differences, smoothness at the cutoff, an isolated atom, inputs left alone, dtype kept.
+    against finite differences, smoothness at the cutoff, an isolated atom, inputs left alone, dtype kept. A model of
+    one composition (`needs.fixed_composition`) is spared what changes number or order of the atoms.
 
     Args:
         model: a potential (`needs`, `forward(batch, want)`) in eval mode, on the CPU.
-        systems: structures to use; None for random ones of the model's elements (molecule, triclinic crystal, slab).
+        systems: structures to use; None for random ones of the model's elements (molecule, triclinic crystal, slab),
+            which a model of one composition cannot compute: give some.
         periodic: False for a model that refuses periodic cells.
         smooth: False for a model without a cutoff function, which jumps at the cutoff by design.
         seed: of the random structures and motions.
@@ -78,20 +80,25 @@ def check_potential(
         AssertionError: naming the check, with both sides.
     """
     rng = np.random.default_rng(seed)
+    any_composition = not model.needs.fixed_composition
+    if systems is None and not any_composition:
+        raise ValueError("systems must be given for a model of one composition; received None")
     systems = list(systems) if systems is not None else example_systems(model, rng, periodic=periodic)
     for system in systems:
         check_purity(model, system)
         check_motion(model, system, rng)
-        check_permutation(model, system, rng)
         check_forces(model, system, rng)
+        if any_composition:
+            check_permutation(model, system, rng)
         if system.pbc.any():
             check_images(model, system, rng)
-            check_supercell(model, system)
             check_stress(model, system)
+        if system.pbc.any() and any_composition:
+            check_supercell(model, system)
     check_batching(model, systems)
-    for Z in getattr(model, "elements", (1,)):
+    for Z in getattr(model, "elements", (1,)) if any_composition else ():
         check_isolated_atom(model, Z)
-    if smooth:
+    if smooth and model.needs.cutoff is not None:
         check_cutoff(model, rng)
 
 
@@ -119,14 +126,15 @@ def check_purity(model, system: System) -> None:
     first, second = _call(model, batch), _call(model, batch)
     for name, value in batch.named_tensors():
         _require(torch.equal(value, before[name]), "purity", f"the model changed batch.{name}")
-    for name in ("energy", "forces", "atom_energy"):
+    for name in sorted(_wanted(model, ALL - {"stress"})):
         a, b = getattr(first, name), getattr(second, name)
         _require(torch.equal(a, b), "purity", f"{name} differs between two calls: {a} and {b}")
         _require(a.dtype == torch.float64, "purity", f"{name} must be float64; received {a.dtype}")
         _require(not a.requires_grad, "purity", f"{name} must be detached in no_grad mode")
     _require(getattr(model, "dtype", None) == dtype, "purity", f"the model's dtype changed from {dtype}")
-    total = first.atom_energy.sum()
-    _compare("purity", "sum of atom energies and energy", total, first.energy[0], _tolerances(model).exact)
+    if first.atom_energy is not None:
+        total = first.atom_energy.sum()
+        _compare("purity", "sum of atom energies and energy", total, first.energy[0], _tolerances(model).exact)
 
 
 def check_motion(model, system: System, rng: np.random.Generator) -> None:
@@ -259,12 +267,17 @@ def check_cutoff(model, rng: np.random.Generator) -> None:
 def predict(model, system: System) -> Output:
     """Everything the model says about one structure; stress only where there is a cell."""
     volume = system.pbc.any() and abs(np.linalg.det(system.cell)) > 0
-    return _call(model, _batch(model, [system]), ALL if volume else ("energy", "forces", "atom_energy"))
+    return _call(model, _batch(model, [system]), ALL if volume else ALL - {"stress"})
 
 
-def _call(model, batch: GraphBatch, want: Iterable[str] = ("energy", "forces", "atom_energy")) -> Output:
+def _call(model, batch: GraphBatch, want: Iterable[str] = ALL - {"stress"}) -> Output:
     with torch.no_grad():
-        return model(batch, want=want)
+        return model(batch, want=_wanted(model, want))
+
+
+def _wanted(model, names: Iterable[str]) -> frozenset[str]:
+    """The names a model offers; forces that it lacks are an error, atomic energies are not."""
+    return frozenset(names) - ({"atom_energy"} - getattr(model, "offers", ALL))
 
 
 def _batch(model, systems: Sequence[System]) -> GraphBatch:

@@ -13,16 +13,18 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
+from torch import nn
 
 from pyff.batch import GraphBatch, Output, System
 from pyff.data.checks import CLOSEST
 from pyff.data.collate import collate
 from pyff.data.from_ase import from_ase, total_charge, unpaired_electrons
+from pyff.models.base import device_of
 from pyff.models.file import load, set_long_range
 from pyff.nn.frozen import own_weights
 
 if TYPE_CHECKING:
-    from pyff.models.base import EnergyModel
+    from pyff.models.base import DirectModel, EnergyModel
 
 __all__ = ["Calculator"]
 
@@ -37,12 +39,12 @@ class Calculator(AseCalculator):
         atoms.calc = pyff.Calculator("model.safetensors")
         atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
 
-    energy, free_energy in eV; energies [N] in eV, their sum is the energy; forces [N,3] in eV/A; stress [6] in
-    eV/A^3, order xx yy zz yz xz xy, tension positive, divided by the volume of the cell also for slabs (as ASE does);
-    charges [N] in e and dipole [3] in e A where the model has them. Models with physics terms (SO3LR) also give
-    calc.results["hirshfeld_ratios"] [N] and calc.results["energy_terms"], a dict of energies in eV by name that add up
-    to the energy. The total charge is atoms.info["charge"], the number of unpaired electrons atoms.info["spin"]; else
-    the sums of initial charges and magnetic moments; else 0.
+    energy, free_energy in eV; energies [N] in eV where the model has them, their sum is the energy; forces [N,3] in
+    eV/A; stress [6] in eV/A^3, order xx yy zz yz xz xy, tension positive, divided by the volume of the cell also for
+    slabs (as ASE does); charges [N] in e and dipole [3] in e A where the model has them. Models with physics terms
+    (SO3LR) also give calc.results["hirshfeld_ratios"] [N] and calc.results["energy_terms"], a dict of energies in eV by
+    name that add up to the energy. The total charge is atoms.info["charge"], the number of unpaired electrons
+    atoms.info["spin"]; else the sums of initial charges and magnetic moments; else 0.
 
     Args:
         model: path of a model file, or a model. A model passed in is never changed.
@@ -66,7 +68,7 @@ class Calculator(AseCalculator):
 
     def __init__(
         self,
-        model: str | os.PathLike | EnergyModel,
+        model: str | os.PathLike | EnergyModel | DirectModel,
         device: str = "cpu",
         dtype: str | None = None,
         long_range_cutoff: float | None = None,
@@ -165,29 +167,28 @@ class Calculator(AseCalculator):
         return f"{formula}, {len(atoms)} atoms, pbc {pbc}, model {self.model_name}"
 
 
-def _placed(model: EnergyModel, device: torch.device, dtype: torch.dtype, *, private: bool) -> EnergyModel:
+def _placed(model: nn.Module, device: torch.device, dtype: torch.dtype, *, private: bool) -> nn.Module:
     """The model on a device, in a precision, in eval mode: itself if it is already so, else a copy."""
-    there = next(model.parameters()).device == device and model.dtype == dtype and not model.training
+    there = device_of(model) == device and model.dtype == dtype and not model.training
     if there:
         return model
     return (model if private else copy.deepcopy(model)).to(device=device, dtype=dtype).eval()
 
 
-def _offered(model: EnergyModel, name: str) -> list[str]:
+def _offered(model: nn.Module, name: str) -> list[str]:
     """ASE's names of what the model can compute."""
     offers = model.offers
     if "energy" not in offers:
         raise ValueError(f"{name} predicts {', '.join(sorted(offers))}, not an energy; a calculator needs an energy")
-    names = [n for n in ("forces", "stress", "charges", "dipole") if n in offers]
-    sources = {"hirshfeld_ratios": "hirshfeld", "energy_terms": "energy_terms"}
-    ours = [n for n, source in sources.items() if source in offers]
-    return ["energy", "free_energy", "energies", *names, *ours]
+    sources = {"energies": "atom_energy"} | {n: n for n in ("forces", "stress", "charges", "dipole")}
+    sources |= {"hirshfeld_ratios": "hirshfeld", "energy_terms": "energy_terms"}
+    return ["energy", "free_energy", *(n for n, source in sources.items() if source in offers)]
 
 
 def _want(properties, offers: frozenset[str]) -> list[str]:
     """Names for the model: what was asked, and what costs nothing more (energies always, forces with stress, in a model
     with physics terms what they are made of)."""
-    want = ["energy", "atom_energy", *(name for name in ("charges", "dipole") if name in properties)]
+    want = ["energy", *sorted(offers & {"atom_energy"}), *(n for n in ("charges", "dipole") if n in properties)]
     if "energy_terms" in offers:
         want += sorted(offers & {"charges", "hirshfeld", "energy_terms"})
     if "stress" in properties:

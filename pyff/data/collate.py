@@ -33,7 +33,7 @@ def collate(systems: Sequence[System], needs: Needs, device: torch.device | str 
     pos = torch.from_numpy(np.concatenate([s.pos for s in systems]))
     cell = torch.from_numpy(np.stack([s.cell for s in systems]))
     pbc = torch.from_numpy(np.stack([s.pbc for s in systems]))
-    edges = neighbor_list(pos, cell, pbc, needs.cutoff, ptr=ptr)
+    edges = neighbor_list(pos, cell, pbc, needs.cutoff or 0.0, ptr=ptr)
     batch = GraphBatch(
         Z=torch.from_numpy(np.concatenate([s.Z for s in systems])),
         pos=pos,

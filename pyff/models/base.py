@@ -1,7 +1,7 @@
-"""EnergyModel: physics in the base, novelty in the subclass.
+"""EnergyModel and DirectModel: physics in the base, novelty in the subclass.
 
-A subclass returns atomic energies; the base adds reference energies in float64, sums, and differentiates once for
-forces and stress.
+A subclass of EnergyModel returns atomic energies; the base adds reference energies in float64, sums, and differentiates
+once for forces and stress. A subclass of DirectModel knows its forces and stress in closed form.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
+from itertools import chain
+from typing import Self
 
 import torch
 from ase.data import atomic_masses, chemical_symbols
@@ -18,8 +20,9 @@ from torch import Tensor, nn
 from pyff import ops
 from pyff.batch import Attention, Features, Geometry, GraphBatch, Needs, Output
 from pyff.errors import UnseenElementError
+from pyff.units import Units
 
-__all__ = ["AtomOutputs", "EnergyModel", "conserved_charges", "is_learning", "is_wanted"]
+__all__ = ["AtomOutputs", "DirectModel", "EnergyModel", "conserved_charges", "device_of", "is_learning", "is_wanted"]
 
 MAX_Z = 118
 _learning: ContextVar[bool] = ContextVar("learning", default=False)
@@ -56,7 +59,54 @@ class AtomOutputs:
     attention: tuple[Attention, ...] | None = None
 
 
-class EnergyModel(nn.Module):
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's weights are. Kernel models have buffers only."""
+    return next(chain(model.parameters(), model.buffers())).device
+
+
+class _Model(nn.Module):
+    """What EnergyModel and DirectModel have in common: description, elements, and the checks before a prediction."""
+
+    architecture: str
+
+    def __init__(self, config, elements: Iterable[int]) -> None:
+        super().__init__()
+        self.config = config
+        self.elements = tuple(sorted({int(z) for z in elements}))
+        if not self.elements or self.elements[0] < 1 or self.elements[-1] > MAX_Z:
+            raise ValueError(f"elements must be atomic numbers in 1..{MAX_Z}; received {self.elements}")
+        self.info: dict = {}
+        self.register_buffer("_seen", torch.zeros(MAX_Z + 1, dtype=torch.bool), persistent=False)
+        self._seen[list(self.elements)] = True
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Quantities that forward can be asked for."""
+        raise NotImplementedError(f"{type(self).__name__} must say what it offers")
+
+    def check_elements(self, Z: Tensor) -> None:
+        """Raise UnseenElementError if Z holds an element the model was not trained on."""
+        if bool(self._seen[Z].all()):
+            return
+        names = lambda numbers: ", ".join(chemical_symbols[z] for z in numbers)  # noqa: E731
+        unseen = sorted(set(Z[~self._seen[Z]].tolist()))
+        raise UnseenElementError(
+            f"the model was trained on {names(self.elements)} only; received {names(unseen)}. "
+            "Train or fine-tune on data that contain these elements."
+        )
+
+    def _offered(self, want: Iterable[str]) -> frozenset[str]:
+        """The names wanted, all of which the model offers; else ValueError."""
+        want = frozenset(want)
+        if not want <= self.offers:
+            raise ValueError(
+                f"want must name quantities that this model offers ({', '.join(sorted(self.offers))}); "
+                f"received {', '.join(sorted(want - self.offers))}"
+            )
+        return want
+
+
+class EnergyModel(_Model):
     """Total energy E = sum_i (E0[Z_i] + E_i), forces F = -dE/dpos, stress = (1/V) dE/dstrain.
 
     config: the architecture's hyper-parameters (a pydantic model with at least `cutoff`, in A).
@@ -68,17 +118,8 @@ class EnergyModel(nn.Module):
     say so in `also_offers`. A config with output="intensive" makes the mean of the atomic contributions the target.
     """
 
-    architecture: str
-
     def __init__(self, config, elements: Iterable[int], reference_energy: Mapping[int, float] | None = None) -> None:
-        super().__init__()
-        self.config = config
-        self.elements = tuple(sorted({int(z) for z in elements}))
-        if not self.elements or self.elements[0] < 1 or self.elements[-1] > MAX_Z:
-            raise ValueError(f"elements must be atomic numbers in 1..{MAX_Z}; received {self.elements}")
-        self.info: dict = {}
-        self.register_buffer("_seen", torch.zeros(MAX_Z + 1, dtype=torch.bool), persistent=False)
-        self._seen[list(self.elements)] = True
+        super().__init__(config, elements)
         self.register_buffer("_reference", torch.zeros(MAX_Z + 1, dtype=torch.float64), persistent=False)
         self.set_reference_energy(reference_energy or {})
 
@@ -110,17 +151,6 @@ class EnergyModel(nn.Module):
         # model.float() must not round the reference energies
         self._reference = reference.to(self._reference.device)
         return self
-
-    def check_elements(self, Z: Tensor) -> None:
-        """Raise UnseenElementError if Z holds an element the model was not trained on."""
-        if bool(self._seen[Z].all()):
-            return
-        names = lambda numbers: ", ".join(chemical_symbols[z] for z in numbers)  # noqa: E731
-        unseen = sorted(set(Z[~self._seen[Z]].tolist()))
-        raise UnseenElementError(
-            f"the model was trained on {names(self.elements)} only; received {names(unseen)}. "
-            "Train or fine-tune on data that contain these elements."
-        )
 
     def parameter_groups(self) -> dict[str, tuple[str, ...]]:
         """Names of the parameters of the parts that fine-tuning can train alone.
@@ -166,12 +196,7 @@ class EnergyModel(nn.Module):
             RuntimeError: inside torch.inference_mode, which allows no forces.
         """
         self._require_usual_tensors(batch)
-        want = frozenset(want)
-        if not want <= self.offers:
-            raise ValueError(
-                f"want must name quantities that this model offers ({', '.join(sorted(self.offers))}); "
-                f"received {', '.join(sorted(want - self.offers))}"
-            )
+        want = self._offered(want)
         self.check_elements(batch.Z)
         derivative = bool(want & {"forces", "stress"})
         learning = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
@@ -228,6 +253,64 @@ class EnergyModel(nn.Module):
         for name in want & {"hirshfeld", "features", "attention"}:
             out[name] = getattr(atoms, name)
         return out
+
+
+class DirectModel(_Model):
+    """Energies, forces and stress in closed form: kernel models, whose parameters come from a linear system.
+
+    config: hyper-parameters (a pydantic model) with `energy_unit` and `length_unit`, the units of the numbers that the
+    model keeps; `forward` speaks eV and A all the same.
+    elements: atomic numbers the model may be used on.
+    info: what the model file should remember about the training (data, errors, ranges); JSON values only.
+
+    Everything is float64: coefficients of kernel expansions cancel to the last digits. Subclasses set `architecture`
+    and implement `needs`, `offers`, `outputs(batch, want)` and `from_tensors(config, tensors)`.
+    """
+
+    dtype = torch.float64
+
+    @property
+    def reference_energy(self) -> dict[int, float]:
+        """None: the constant of a kernel model holds them."""
+        return {}
+
+    @property
+    def units(self) -> Units:
+        """Units of the numbers that the model keeps."""
+        return Units(self.config.energy_unit, self.config.length_unit)
+
+    @property
+    def needs(self) -> Needs:
+        raise NotImplementedError(f"{type(self).__name__} must implement needs")
+
+    @classmethod
+    def from_tensors(cls, config, tensors: Mapping[str, Tensor]) -> Self:
+        """The model whose `state_dict` these are. Raises ValueError where they do not fit."""
+        raise NotImplementedError(f"{cls.__name__} must implement from_tensors")
+
+    def outputs(self, batch: GraphBatch, want: frozenset[str]) -> Output:
+        """At least the quantities wanted, in eV and A; called without grad mode."""
+        raise NotImplementedError(f"{type(self).__name__} must implement outputs")
+
+    def forward(self, batch: GraphBatch, want: Iterable[str] = ("energy", "forces")) -> Output:
+        """Predict the quantities named in want, a subset of `offers`. Not differentiable.
+
+        Raises:
+            ValueError: a quantity that the model does not offer, or a structure it was not trained on.
+        """
+        want = self._offered(want)
+        self.check_elements(batch.Z)
+        with torch.no_grad():
+            return self.outputs(batch, want)
+
+    def _apply(self, fn, *args, **kwargs):
+        dtype = fn(torch.empty(0, dtype=torch.float64)).dtype
+        if dtype != torch.float64:
+            raise TypeError(
+                f"a {type(self).__name__} model must stay in float64: its coefficients cancel to the last digits; "
+                f"received {str(dtype).removeprefix('torch.')}. Leave dtype out"
+            )
+        return super()._apply(fn, *args, **kwargs)
 
 
 @contextmanager

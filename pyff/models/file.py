@@ -19,8 +19,9 @@ from torch import Tensor
 
 from pyff import __version__
 from pyff._atomic import atomic_write
+from pyff.models.base import DirectModel
 from pyff.models.registry import ARCHITECTURES
-from pyff.models.schema import ModelFileError, ModelHeader, first_problem, parse_header
+from pyff.models.schema import ModelFileError, ModelHeader, Units, first_problem, parse_header
 
 if TYPE_CHECKING:
     from pyff.models.base import EnergyModel
@@ -38,11 +39,15 @@ __all__ = [
 
 TRAINING = "training."  # no model has such weights: `training` is an attribute of every torch module
 MAX_HEADER_BYTES = 16 * 2**20  # a header is kilobytes; more is damage or an attack on memory
-_BUILT_IN = {"schnet": "pyff.models.schnet", "so3krates": "pyff.models.so3krates"}  # name -> its module
+_BUILT_IN = {  # name -> its module
+    "gdml": "pyff.models.gdml.model",
+    "schnet": "pyff.models.schnet",
+    "so3krates": "pyff.models.so3krates",
+}
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-def save(model: EnergyModel, path: str | os.PathLike) -> None:
+def save(model: EnergyModel | DirectModel, path: str | os.PathLike) -> None:
     """Write `model` to `path` (.safetensors) so that `load` returns it bit for bit.
 
     The file appears under its name only when it is complete; a failed save leaves an older file untouched.
@@ -68,7 +73,7 @@ def save(model: EnergyModel, path: str | os.PathLike) -> None:
 def load(
     path: str | os.PathLike, device: str | torch.device = "cpu", *, long_range_cutoff: float | None = None,
     ewald: bool | None = None,
-) -> EnergyModel:  # fmt: skip
+) -> EnergyModel | DirectModel:  # fmt: skip
     """Read a model file: weights bit for bit, in eval mode, on `device`.
 
     Args:
@@ -90,13 +95,33 @@ def load(
         tensors = {key: value for key, value in from_bytes(data).items() if not key.startswith(TRAINING)}
     except SafetensorError as error:
         raise ModelFileError(f"{name}: damaged or truncated ({error})") from None
+    if issubclass(_architecture(header.architecture, name), DirectModel):
+        model = _kernel_model(header, tensors, name)
+    else:
+        model = _network(header, tensors, name)
+    set_long_range(model, long_range_cutoff, ewald)
+    return model.to(device).eval()
+
+
+def _network(header: ModelHeader, tensors: dict[str, Tensor], name: str) -> EnergyModel:
     if header.architecture in _BUILT_IN:
         with torch.device("meta"):  # without memory: a small file must not ask for a huge network
             _require_own(model_from_header(header, name), tensors, name)
     model = model_from_header(header, name)
     _fill(model, tensors, name)
-    set_long_range(model, long_range_cutoff, ewald)
-    return model.to(device).eval()
+    return model
+
+
+def _kernel_model(header: ModelHeader, tensors: dict[str, Tensor], name: str) -> DirectModel:
+    """A model whose sizes are those of its tensors."""
+    _require_finite(tensors, name)
+    cls = _architecture(header.architecture, name)
+    try:
+        model = cls.from_tensors(_config(cls, header, name), tensors)
+    except (ValueError, TypeError) as error:
+        raise ModelFileError(f"{name}: {error}") from None
+    model.info = dict(header.info)
+    return model
 
 
 def set_long_range(model: EnergyModel, cutoff: float | None, ewald: bool | None) -> None:
@@ -117,7 +142,7 @@ def read_header(path: str | os.PathLike) -> ModelHeader:
         return parse_header(_metadata(file.read(8), file.read, size, str(path)), str(path))
 
 
-def model_header(model: EnergyModel) -> ModelHeader:
+def model_header(model: EnergyModel | DirectModel) -> ModelHeader:
     """The description that `save` and checkpoints hold of a model."""
     from ase.data import chemical_symbols
 
@@ -126,7 +151,8 @@ def model_header(model: EnergyModel) -> ModelHeader:
         "architecture": model.architecture,
         "hyperparameters": model.config.model_dump(mode="json"),
         "dtype": str(model.dtype).removeprefix("torch."),
-        "cutoff": model.config.cutoff,
+        "units": _units(model.config),
+        "cutoff": model.needs.cutoff,
         "elements": [chemical_symbols[z] for z in model.elements],
         "reference_energy": {chemical_symbols[z]: e for z, e in model.reference_energy.items()},
         "info": model.info,
@@ -147,16 +173,30 @@ def model_from_header(header: ModelHeader, path: str = "model file") -> EnergyMo
     from ase.data import atomic_numbers
 
     cls = _architecture(header.architecture, path)
-    try:
-        config = cls.Config.model_validate(header.hyperparameters)
-    except ValidationError as error:
-        raise ModelFileError(f"{path}: hyperparameters.{first_problem(error)}") from None
-    if config.cutoff != header.cutoff:
-        raise ModelFileError(f"{path}: cutoff {header.cutoff} and hyperparameters.cutoff {config.cutoff} must agree")
+    config = _config(cls, header, path)
     reference = {atomic_numbers[s]: e for s, e in header.reference_energy.items()}
     model = cls(config, [atomic_numbers[s] for s in header.elements], reference)
     model.info = dict(header.info)
     return model.to(_DTYPES[header.dtype])
+
+
+def _config(cls: type, header: ModelHeader, path: str) -> Any:
+    """The validated hyper-parameters, which must say what the header says of cutoff and units."""
+    try:
+        config = cls.Config.model_validate(header.hyperparameters)
+    except ValidationError as error:
+        raise ModelFileError(f"{path}: hyperparameters.{first_problem(error)}") from None
+    cutoff = getattr(config, "cutoff", None)
+    if cutoff != header.cutoff:
+        raise ModelFileError(f"{path}: cutoff {header.cutoff} and hyperparameters.cutoff {cutoff} must agree")
+    if _units(config) != header.units:
+        raise ModelFileError(f"{path}: units {header.units} and those of the hyperparameters must agree")
+    return config
+
+
+def _units(config) -> Units:
+    """eV and A unless the hyper-parameters name others."""
+    return Units(energy=getattr(config, "energy_unit", "eV"), length=getattr(config, "length_unit", "Angstrom"))
 
 
 def _architecture(name: str, path: str) -> type:

@@ -48,18 +48,18 @@ class _Strict(BaseModel):
 
 
 class Units(_Strict):
-    """Units of every number in the file. pyff writes one set only; the field lets other programs check it."""
+    """Units of every number in the file: eV and A for networks; kernel models keep those of their training data."""
 
-    energy: Literal["eV"] = "eV"
-    length: Literal["Angstrom"] = "Angstrom"
+    energy: Literal["eV", "meV", "Hartree", "kcal/mol", "kJ/mol"] = "eV"
+    length: Literal["Angstrom", "Bohr", "nm"] = "Angstrom"
 
 
 class ModelHeader(_Strict):
     """What a model file says about its model, apart from the weights.
 
-    hyperparameters are validated by the architecture's own config class; reference_energy is in eV per element and
-    keeps all 53 bits (JSON prints the shortest decimal that reads back as the same double); info holds what training
-    wrote: data set, ranges, errors.
+    cutoff is in A, null for models without edges; hyperparameters are validated by the architecture's own config class;
+    reference_energy is in eV per element and keeps all 53 bits (JSON prints the shortest decimal that reads back as the
+    same double); info holds what training wrote: data set, ranges, errors.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -68,7 +68,7 @@ class ModelHeader(_Strict):
     hyperparameters: JsonDict
     dtype: Literal["float32", "float64"]
     units: Units = Units()
-    cutoff: PositiveFloat
+    cutoff: PositiveFloat | None
     elements: Annotated[list[Symbol], Field(min_length=1, max_length=118)]
     reference_energy: dict[Symbol, FiniteFloat]
     info: JsonDict = {}

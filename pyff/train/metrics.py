@@ -10,6 +10,7 @@ import torch
 
 from pyff.batch import LABELS, Output
 from pyff.data.dataset import Dataset
+from pyff.models.base import device_of
 from pyff.train.graphs import GraphStore
 from pyff.train.labels import Labels
 from pyff.units import Units
@@ -133,8 +134,7 @@ def predict(model, data: Dataset | GraphStore, batch_size: int = 32) -> Predicti
 
     The model's mode (train, eval) is put back.
     """
-    parameter = next(model.parameters())
-    store = data if isinstance(data, GraphStore) else GraphStore(data.systems, model.needs, parameter.device)
+    store = data if isinstance(data, GraphStore) else GraphStore(data.systems, model.needs, device_of(model))
     want = _comparable(model, store)
     found: dict[str, list[np.ndarray]] = {}
     training = model.training

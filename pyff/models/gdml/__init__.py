@@ -1,0 +1,7 @@
+"""Kernel force fields of the GDML family."""
+
+from __future__ import annotations
+
+from pyff.models.gdml.model import GDML, CompositionError, GDMLConfig
+
+__all__ = ["GDML", "CompositionError", "GDMLConfig"]
