@@ -2,6 +2,7 @@
 #include "bindings/attention_args.hpp"
 #include "bindings/cfconv_args.hpp"
 #include "bindings/cuda_library.hpp"
+#include "bindings/distance_args.hpp"
 #include "bindings/pair_energy_args.hpp"
 #include "core/status.hpp"
 
@@ -73,6 +74,11 @@ void attention_on(int order, const GraphArgs& g, const AttentionShapeArgs& shape
 void pair_energy_on(int order, std::int64_t n_atoms, int kind, const PairConstants& constants,
                     const PairArrays& arrays, int threads, const Target& target) {
   run(&Library::pair_energy, order, pair_energy_params(n_atoms, kind, constants, arrays, threads), target);
+}
+
+void distance_matrix_on(const DistanceSizes& sizes, const std::array<Address, 3>& arrays, int kind, double sigma,
+                        int threads, const Target& target) {
+  run(&Library::distance_matrix, 0, distance_params(sizes, arrays, kind, sigma, threads), target);
 }
 
 // n_atoms, n_systems, pos, cell, pbc, batch, ptr, cutoff
@@ -154,6 +160,7 @@ void bind_cuda(py::module_& m) {
   m.def("cuda_equivariant_attention_float32", &attention_on<float>);
   m.def("cuda_equivariant_attention_float64", &attention_on<double>);
   m.def("cuda_pair_energy", &pair_energy_on);
+  m.def("cuda_distance_matrix", &distance_matrix_on);
   m.def("cuda_neighbor_count", &neighbor_count);
   m.def("cuda_neighbor_fill", &neighbor_fill);
 }

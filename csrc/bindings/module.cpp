@@ -21,6 +21,7 @@ PYBIND11_MODULE(_core, m) {
   bind_attention(m);
   bind_cfconv(m);
   bind_cuda(m);
+  bind_distance(m);
   bind_edge_geometry(m);
   bind_mesh(m);
   bind_pair_energy(m);

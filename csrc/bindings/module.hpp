@@ -16,6 +16,7 @@ T* pointer(std::uintptr_t address) {
 void bind_attention(py::module_& m);
 void bind_cfconv(py::module_& m);
 void bind_cuda(py::module_& m);
+void bind_distance(py::module_& m);
 void bind_edge_geometry(py::module_& m);
 void bind_mesh(py::module_& m);
 void bind_pair_energy(py::module_& m);

@@ -2,6 +2,7 @@
 // dispatching functions pyff::<kernel>(params).
 #pragma once
 
+#include "api/distance.hpp"
 #include "api/pyff.hpp"
 
 namespace pyff {

@@ -6,6 +6,7 @@
 #include "core/status.hpp"
 #include "cuda/cfconv.hpp"
 #include "cuda/devices.hpp"
+#include "cuda/distance_matrix.hpp"
 #include "cuda/equivariant_attention.hpp"
 #include "cuda/pair_energy.hpp"
 
@@ -60,6 +61,7 @@ const Library library{message,
                       PYFF_OP_FUNCTIONS(equivariant_attention, AttentionParams<float>),
                       PYFF_OP_FUNCTIONS(equivariant_attention, AttentionParams<double>),
                       PYFF_OP_FUNCTIONS(pair_energy, PairEnergyParams),
+                      PYFF_OP_FUNCTIONS(distance_matrix, DistanceParams),
                       [](const NeighborParams* params, std::int64_t* bytes) {
                         return guarded([&] { *bytes = neighbor_count_scratch(*params); });
                       },

@@ -3,6 +3,7 @@
 
 #include <initializer_list>
 
+#include "api/distance.hpp"
 #include "api/pyff.hpp"
 #include "cuda/call.hpp"
 #include "cuda/neighbor_list.hpp"
@@ -30,6 +31,7 @@ struct Library {
   OpFunctions<AttentionParams<float>> equivariant_attention_float32;
   OpFunctions<AttentionParams<double>> equivariant_attention_float64;
   OpFunctions<PairEnergyParams> pair_energy;
+  OpFunctions<DistanceParams> distance_matrix;
   Status (*neighbor_count_scratch)(const NeighborParams* params, std::int64_t* bytes);
   Status (*neighbor_count)(const NeighborParams* params, const Call* call);
   Status (*neighbor_fill_scratch)(const NeighborParams* params, std::int64_t* bytes);
@@ -42,7 +44,7 @@ constexpr std::int64_t library_layout() {
   for (const std::size_t size :
        {sizeof(Library), sizeof(Call), sizeof(NeighborParams), sizeof(NeighborSummary),
         sizeof(CfconvTableParams<float>), sizeof(CfconvNetworkParams<float>), sizeof(AttentionParams<float>),
-        sizeof(PairEnergyParams)})
+        sizeof(PairEnergyParams), sizeof(DistanceParams)})
     layout = layout * 1009 + static_cast<std::int64_t>(size);
   return layout;
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyff.ops.bias_activation import bias_activation
 from pyff.ops.cfconv import FilterShape, cfconv, cfconv_table, filter_nodes
+from pyff.ops.distance_matrix import distance_matrix, kernel_matrix
 from pyff.ops.edge_geometry import edge_geometry, strained
 from pyff.ops.equivariant_attention import AttentionShape, equivariant_attention
 from pyff.ops.ewald import EwaldSplit, ewald_energy, ewald_split
@@ -55,6 +56,7 @@ __all__ = [
     "cutoff_function",
     "descriptor_permutations",
     "dispersion_energy",
+    "distance_matrix",
     "edge_geometry",
     "equivariant_attention",
     "ewald_energy",
@@ -65,6 +67,7 @@ __all__ = [
     "inverse_distances",
     "jacobian_product",
     "jacobian_transpose_product",
+    "kernel_matrix",
     "mesh_gather",
     "mesh_spread",
     "neighbor_list",

@@ -116,6 +116,21 @@ def test_cfconv_runs_on_the_current_stream():
     assert torch.equal(got, want)
 
 
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_distances_on_the_gpu_equal_the_cpu(norm):
+    x, y = draw(700, 276), draw(300, 276, seed=1)
+    for other in (y, None):
+        want, got = ops.distance_matrix(x, other, norm), ops.distance_matrix(x.cuda(), _cuda_or_none(other), norm)
+        assert got.is_cuda and error(got.cpu(), want) < 1e-12
+    kind = {"l1": "laplacian", "l2": "gaussian"}[norm]
+    got = ops.kernel_matrix(x.cuda(), None, 300.0, kind).cpu()
+    assert error(got, ops.kernel_matrix(x, None, 300.0, kind)) < 1e-12 and torch.equal(got, got.T)
+
+
+def _cuda_or_none(x):
+    return None if x is None else x.cuda()
+
+
 def test_tensors_on_two_devices_are_refused():
     b = batch()
     graph = edge_arguments(b)

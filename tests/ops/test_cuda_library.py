@@ -221,6 +221,23 @@ for law in cases.PAIR_LAWS:
 print(*called)
 """
 
+DISTANCES = """
+import sys
+from functools import partial
+
+import torch
+
+from pyff import ops
+from pyff.ops import _check, _cuda
+
+x, y = (torch.randn(n, 21, dtype=torch.float64) for n in (70, 9))
+results = []
+for kernel in (_check.kernel, lambda name, device: partial(_cuda.call, name, device)):
+    sys.modules["pyff.ops.distance_matrix"].kernel = kernel
+    results.append([ops.distance_matrix(x, y, "l1"), ops.distance_matrix(x), ops.kernel_matrix(x, None, 9.0)])
+print(max(float((a - b).abs().max()) for a, b in zip(*results)) < 1e-13)
+"""
+
 
 def test_attention_through_the_library_equals_the_cpu_op(host_library):
     assert run_python(ATTENTION, host_library) == "equivariant_attention_float32 equivariant_attention_float64"
@@ -228,3 +245,7 @@ def test_attention_through_the_library_equals_the_cpu_op(host_library):
 
 def test_pair_energies_through_the_library_equal_the_cpu_ops(host_library):
     assert run_python(PAIR_ENERGIES, host_library) == "pair_energy"
+
+
+def test_distances_through_the_library_equal_the_cpu_op(host_library):
+    assert run_python(DISTANCES, host_library) == "True"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pyff.ops.reference.cfconv import cfconv, cfconv_flat, cfconv_table, filter_nodes, filter_nodes_flat
 from pyff.ops.reference.derivatives import double_backward
+from pyff.ops.reference.distance_matrix import distance_matrix, kernel_matrix
 from pyff.ops.reference.equivariant_attention import equivariant_attention, equivariant_attention_flat
 from pyff.ops.reference.ewald import ewald_energy
 from pyff.ops.reference.gdml import (
@@ -31,6 +32,7 @@ __all__ = [
     "coulomb_energy",
     "cutoff_function",
     "dispersion_energy",
+    "distance_matrix",
     "double_backward",
     "edge_geometry",
     "equivariant_attention",
@@ -43,6 +45,7 @@ __all__ = [
     "inverse_distances",
     "jacobian_product",
     "jacobian_transpose_product",
+    "kernel_matrix",
     "mesh_gather",
     "mesh_spread",
     "neighbor_list",
