@@ -90,7 +90,9 @@ class GDML(DirectModel):
         self.register_buffer("Z", Z)
         self.register_buffer("perms", torch.as_tensor(perms).long().contiguous())
         for name, value in values.items():
-            self.register_buffer(name, None if value is None else torch.as_tensor(value).double().contiguous())
+            self.register_buffer(
+                name, None if value is None else torch.as_tensor(value, dtype=torch.float64).contiguous()
+            )
         self._require_shapes()
         self._require_group()
         self.register_buffer("_pair_perms", ops.descriptor_permutations(self.perms), persistent=False)

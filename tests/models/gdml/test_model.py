@@ -203,3 +203,13 @@ def test_calculator_gives_what_the_model_gives():
     assert atoms.get_stress().shape == (6,)
     assert "energies" not in atoms.calc.implemented_properties
     assert "stress" not in pyff.Calculator(make_model()).implemented_properties
+
+
+def test_numbers_keep_double_precision():
+    """A constant of 1e5 kcal/mol in single precision would be off by 4e-3."""
+    model, constant = make_model(), -97084.51893986277
+    copy = GDML(
+        model.config, model.Z, train=model.points, coef=model.coef, perms=model.perms, constant=constant, std=0.1
+    )
+    assert float(copy.constant) == constant
+    assert float(copy.std) == 0.1
