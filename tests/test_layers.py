@@ -13,6 +13,7 @@ PACKAGE = CHECKOUT / "pyff"
 
 # layer -> the layers it may import besides itself; a new module under pyff/ needs a line here
 _BASE = {"_atomic", "_core", "_progress", "_figure", "_interrupt", "_threads", "batch", "errors", "units"}
+_BASE |= {"_npz", "_pickle_machine"}
 _TENSORS = _BASE | {"neighbors", "ops"}
 _NETWORKS = _TENSORS | {"nn", "solvers", "models"}
 # a Potential, no concrete model
@@ -21,6 +22,8 @@ _WORKFLOWS = {"train", "md", "sampling", "analysis", "verify", "testing"}
 ALLOWED: dict[str, set[str]] = {
     "_atomic": set(),
     "_core": set(),
+    "_npz": {"_atomic", "_pickle_machine", "errors"},
+    "_pickle_machine": {"errors"},
     "_progress": set(),
     "_figure": set(),
     "_interrupt": set(),

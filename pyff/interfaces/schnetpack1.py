@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyff._pickle_machine import Record
 from pyff.errors import PyffError
-from pyff.interfaces.pickle_machine import Record
 from pyff.interfaces.torch_file import StoredTensor, read_torch_file
 from pyff.units import ENERGY, LENGTH, parse_energy_unit, parse_length_unit
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyff._pickle_machine import Name, PickleError, Record, read_pickle
 from pyff.errors import PyffError
-from pyff.interfaces.pickle_machine import Name, PickleError, Record, read_pickle
 
 if TYPE_CHECKING:
     from pyff.models.so3krates import SO3krates

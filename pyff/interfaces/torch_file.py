@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pyff.interfaces.pickle_machine import Name, PickleError, Record, read_pickle
+from pyff._pickle_machine import Name, PickleError, Record, read_pickle
 
 __all__ = ["StoredTensor", "read_torch_file"]
 

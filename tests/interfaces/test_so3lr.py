@@ -20,10 +20,10 @@ from ase import Atoms
 from ase.io import read
 
 import pyff
+from pyff._pickle_machine import PickleError
 from pyff.cli import run
 from pyff.data import from_ase
 from pyff.data.collate import collate
-from pyff.interfaces.pickle_machine import PickleError
 from pyff.interfaces.so3lr import ConversionError, is_so3lr, read_so3lr, to_pyff
 
 H2 = Atoms("H2", [[0, 0, 0], [0, 0, 0.74]])

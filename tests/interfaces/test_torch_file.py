@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyff.interfaces.pickle_machine import PickleError, Record
+from pyff._pickle_machine import PickleError, Record
 from pyff.interfaces.torch_file import StoredTensor, read_torch_file
 
 

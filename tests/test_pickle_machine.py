@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 
-from pyff.interfaces.pickle_machine import Name, PickleError, Record, read_pickle
+from pyff._pickle_machine import Name, PickleError, Record, read_pickle
 
 NOTHING = lambda _name: False  # noqa: E731
 ANYTHING = lambda _name: True  # noqa: E731
