@@ -54,9 +54,11 @@ class Calculator(AseCalculator):
             over all pairs of an open structure. Energies with different cutoffs are not comparable: that of every pair
             is shifted to zero at the cutoff (SO3LR's water molecule: -5.016 eV with 12 A, -5.418 eV with math.inf).
         ewald: True: sum the Coulomb energy over the whole lattice (periodic structures only) instead of cutting it.
+        units: "energy,length" of an sGDML file (.npz) that states none; without it, kcal/mol and Angstrom.
 
     Attributes:
-        info: how the last results came about: model, path, filters, dtype, device, number of atoms and of edges.
+        info: how the last results came about: model, path, filters, units of the model, dtype, device, number of atoms
+            and of edges.
 
     Raises (when a property is asked for):
         ValueError: not a number among the positions, an element the model was not trained on, atoms closer than 0.2 A.
@@ -73,13 +75,16 @@ class Calculator(AseCalculator):
         dtype: str | None = None,
         long_range_cutoff: float | None = None,
         ewald: bool | None = None,
+        units: str | None = None,
     ) -> None:
         super().__init__()
         if dtype is not None and dtype not in _DTYPES:
             raise ValueError(f"dtype must be float32, float64 or None; received {dtype!r}")
         is_path = isinstance(model, (str, os.PathLike))
         self.model_name = Path(model).name if is_path else type(model).__name__
-        loaded = load(model) if is_path else model
+        if units is not None and not is_path:
+            raise ValueError(f"units must be left out for a model in memory, which knows them; received {units!r}")
+        loaded = load(model, units=units) if is_path else model
         if long_range_cutoff is not None or ewald is not None:
             loaded = loaded if is_path else copy.deepcopy(loaded)
             set_long_range(loaded, long_range_cutoff, ewald)
@@ -154,6 +159,7 @@ class Calculator(AseCalculator):
             "model": self.model_name,
             "path": "learning",
             "filters": getattr(self.model, "last_filters", None),
+            "units": getattr(self.model, "info", {}).get("units", "eV, Angstrom"),
             "dtype": self.dtype,
             "device": str(self.device),
             "n_atoms": batch.n_atoms,

@@ -72,20 +72,34 @@ def save(model: EnergyModel | DirectModel, path: str | os.PathLike) -> None:
 
 def load(
     path: str | os.PathLike, device: str | torch.device = "cpu", *, long_range_cutoff: float | None = None,
-    ewald: bool | None = None,
+    ewald: bool | None = None, units: str | None = None,
 ) -> EnergyModel | DirectModel:  # fmt: skip
-    """Read a model file: weights bit for bit, in eval mode, on `device`.
+    """Read a model file, pyff's (.safetensors) or sGDML's (.npz): weights bit for bit, in eval mode, on `device`.
 
     Args:
         long_range_cutoff: of the model's electrostatics and dispersion (A) instead of the file's own; infinity sums
             over all pairs, which open structures allow.
         ewald: True: sum the Coulomb energy over the whole lattice (periodic structures only) instead of cutting it.
+        units: "energy,length" of an sGDML file that states none; without it, kcal/mol and Angstrom.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: long_range_cutoff or ewald for a model without such terms.
+        ValueError: long_range_cutoff or ewald for a model without such terms; units for a file that states them.
         ModelFileError: not a pyff model, truncated, of an unknown architecture, or written by a newer pyff.
     """
+    if Path(path).suffix == ".npz":
+        from pyff.models.gdml.sgdml_file import load_sgdml
+
+        model = load_sgdml(path, units)
+    elif units is not None:
+        raise ValueError(f"units must be left out for {path}, which states them; received {units!r}")
+    else:
+        model = _load_safetensors(path)
+    set_long_range(model, long_range_cutoff, ewald)
+    return model.to(device).eval()
+
+
+def _load_safetensors(path: str | os.PathLike) -> EnergyModel | DirectModel:
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
@@ -96,11 +110,8 @@ def load(
     except SafetensorError as error:
         raise ModelFileError(f"{name}: damaged or truncated ({error})") from None
     if issubclass(_architecture(header.architecture, name), DirectModel):
-        model = _kernel_model(header, tensors, name)
-    else:
-        model = _network(header, tensors, name)
-    set_long_range(model, long_range_cutoff, ewald)
-    return model.to(device).eval()
+        return _kernel_model(header, tensors, name)
+    return _network(header, tensors, name)
 
 
 def _network(header: ModelHeader, tensors: dict[str, Tensor], name: str) -> EnergyModel:

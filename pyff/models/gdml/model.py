@@ -96,6 +96,7 @@ class GDML(DirectModel):
         self._require_shapes()
         self._require_group()
         self.register_buffer("_pair_perms", ops.descriptor_permutations(self.perms), persistent=False)
+        self._expansion: ops.GdmlExpansion | None = None  # made when first needed
 
     @classmethod
     def from_tensors(cls, config: GDMLConfig, tensors: Mapping[str, Tensor]) -> Self:
@@ -163,24 +164,25 @@ class GDML(DirectModel):
 
     def _evaluate(self, pos: Tensor, cell: Tensor | None, virial: bool = False) -> tuple[Tensor, Tensor, Tensor | None]:
         """Energies, forces and, where asked for, dE/dstrain [B, 3, 3], in the model's units."""
-        x, g = self._descriptors(pos, cell)
-        f, energy = ops.gdml_product(
-            x, self.points, self.coef, self._pair_perms, self.config.kernel(), self.coef_energy
-        )
-        f = f * self.std
-        forces = ops.jacobian_transpose_product(g, f)
-        # dx_k/dstrain = -g_k v_k^T with v_k = g_k / x_k^3, which is symmetric
-        strained = torch.einsum("bd,bdi,bdj->bij", f / x**3, g, g) if virial else None
-        return self.std * energy + self.constant, forces, strained
-
-    def _descriptors(self, pos: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
+        if self._expansion is None:
+            coef_energy = None if self.coef_energy is None else self.std * self.coef_energy
+            self._expansion = ops.GdmlExpansion(
+                self.points, self.std * self.coef, self._pair_perms, self.config.kernel(), coef_energy,
+                constant=self.constant.item(),
+            )  # fmt: skip
         if not self.is_periodic:
-            return ops.inverse_distances(pos)
-        images = self.config.images
-        if bool((cell == cell[:1]).all()):
-            return ops.inverse_distances(pos, cell[0], images)
-        parts = [ops.inverse_distances(p[None], c, images) for p, c in zip(pos, cell)]
-        return tuple(torch.cat(part) for part in zip(*parts))
+            cell = None
+        elif bool((cell == cell[:1]).all()):
+            cell = cell[0]
+        return self._expansion.predict(pos, cell, images=self.config.images, virial=virial)
+
+    def _apply(self, fn, *args, **kwargs):
+        super()._apply(fn, *args, **kwargs)
+        self._expansion = None  # holds copies of the tensors
+        return self
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_expansion": None}
 
     def _training_cell(self, pos: Tensor) -> Tensor | None:
         if not self.is_periodic:

@@ -1,0 +1,198 @@
+"""GDML models in the npz files of sGDML (Chmiela et al., Comput. Phys. Commun. 240, 38, 2019), layouts of 2018 to now.
+
+Descriptors of the training points are stored transposed [D, M], permutations of descriptors flattened column by column
+with an offset of D per permutation, lattice vectors as columns. Signs are those of `pyff.ops.gdml`: the file's
+coefficients R_d_desc_alpha and alphas_E enter as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from pyff._npz import read_npz
+from pyff.errors import PyffError
+from pyff.models.gdml.model import GDML, GDMLConfig
+from pyff.models.schema import ModelFileError
+from pyff.ops import descriptor_permutations
+from pyff.units import Units
+
+__all__ = ["arrays_of_model", "load_sgdml", "model_of_arrays", "text_of"]
+
+_log = logging.getLogger("pyff")
+
+DEFAULT_UNITS = Units("kcal/mol", "Angstrom")  # sGDML's documentation: what files without units are in
+# name today <- names of older files
+_OLD_NAMES = {
+    "R_desc": ("Rt_desc", "trainPts_D"),
+    "R_d_desc_alpha": ("Rt_d_desc_alpha", "r_d_desc_alpha"),
+    "dataset_name": ("dataset",),
+}
+# cosine between lattice vectors from which rounding misses nearest images within half of the cell
+_SKEWED = 0.05
+
+
+def load_sgdml(path: str | os.PathLike, units: Units | str | None = None) -> GDML:
+    """The model in an sGDML file; nothing in the file is executed.
+
+    Args:
+        units: "energy,length", of files that state none; then the default is kcal/mol and Angstrom.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ModelFileError: not an sGDML model, arrays that do not fit, or units that contradict those of the file.
+    """
+    name = str(path)
+    try:
+        return model_of_arrays(read_npz(path), units, name)
+    except ModelFileError:
+        raise
+    except (PyffError, ValueError) as error:
+        raise ModelFileError(f"{name}: {error}" if name not in str(error) else str(error)) from None
+
+
+def model_of_arrays(arrays: Mapping[str, np.ndarray], units: Units | str | None = None, name: str = "model") -> GDML:
+    """The model whose npz arrays these are; see `load_sgdml`."""
+    arrays = _with_names_of_today(arrays)
+    missing = [k for k in ("z", "R_desc", "R_d_desc_alpha", "sig", "c") if k not in arrays]
+    if missing:
+        kind = {"d": "a data set", "t": "a training task"}.get(text_of(arrays.get("type")) or "", "no sGDML model")
+        raise ModelFileError(f"{name} is {kind}: a model holds R_desc, R_d_desc_alpha and more; missing {missing}")
+    known, note = _units(arrays, units, name)
+    lattice = arrays.get("lattice")
+    cell = None if lattice is None else tuple(map(tuple, np.asarray(lattice, float).T.tolist()))
+    config = GDMLConfig(
+        sigma=float(np.squeeze(arrays["sig"])), lam=float(np.squeeze(arrays.get("lam", 1e-10))), cell=cell,
+        images="round", energy_unit=known.energy, length_unit=known.length,
+    )  # fmt: skip
+    if cell is not None:
+        _warn_of_skewed(np.array(cell), name)
+    points = np.asarray(arrays["R_desc"], float).T
+    coef_energy = arrays.get("alphas_E")
+    model = GDML(
+        config, np.squeeze(arrays["z"]).astype(np.int64), train=_tensor(points),
+        coef=_tensor(np.asarray(arrays["R_d_desc_alpha"], float).reshape(points.shape)),
+        perms=torch.from_numpy(_permutations(arrays, points.shape[1], name)),
+        coef_energy=None if coef_energy is None else _tensor(np.ravel(coef_energy)),
+        constant=float(np.squeeze(arrays["c"])), std=float(np.squeeze(arrays.get("std", 1.0))),
+    )  # fmt: skip
+    model.info = _record(arrays, note)
+    return model.eval()
+
+
+def arrays_of_model(model: GDML) -> dict[str, Any]:
+    """What a model knows of itself, by sGDML's names.
+
+    A file needs more: the points it was trained and validated on, errors (`pyff.interfaces.sgdml`).
+
+    Raises:
+        ValueError: a kernel that sGDML does not have.
+    """
+    config = model.config
+    if config.profile != "matern52":
+        raise ValueError(f"sGDML has the matern52 kernel only; this model has {config.profile}. Save .safetensors")
+    perms = model.perms.cpu()
+    linear = descriptor_permutations(perms) + model.points.shape[1] * torch.arange(len(perms))[:, None]
+    sigma = int(config.sigma) if config.sigma.is_integer() else config.sigma  # sgdml prints with %d
+    arrays = {
+        "z": model.Z.cpu().numpy().astype(np.uint8), "R_desc": model.points.T.cpu().numpy(),
+        "R_d_desc_alpha": model.coef.cpu().numpy(), "c": model.constant.item(), "std": model.std.item(), "sig": sigma,
+        "lam": config.lam, "perms": perms.numpy(), "tril_perms_lin": linear.T.reshape(-1).numpy(),
+        "r_unit": config.length_unit, "e_unit": config.energy_unit,
+    }  # fmt: skip
+    if config.cell is not None:
+        arrays["lattice"] = np.array(config.cell).T
+    if model.coef_energy is not None:
+        arrays["alphas_E"] = model.coef_energy.cpu().numpy()
+    return arrays
+
+
+def text_of(value: Any) -> str | None:
+    """Text of an array of one string, bytes or unicode; None for anything else and for nothing."""
+    item = np.asarray(value).reshape(-1)[0] if value is not None and np.size(value) == 1 else None
+    return item.decode(errors="replace") if isinstance(item, bytes) else str(item) if isinstance(item, str) else None
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.array(array, dtype=np.float64))
+
+
+def _with_names_of_today(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    renamed = {old: name for name, names in _OLD_NAMES.items() for old in names}
+    return {renamed.get(k, k): value for k, value in arrays.items()}
+
+
+def _units(arrays: Mapping[str, np.ndarray], given: Units | str | None, name: str) -> tuple[Units, str]:
+    """Units of the numbers and how they are known."""
+    given = Units.parse(given) if isinstance(given, str) else given
+    energy, length = text_of(arrays.get("e_unit")), text_of(arrays.get("r_unit"))
+    if energy and length:
+        stated = Units(energy, length)
+        if given not in (None, stated):
+            raise ModelFileError(f"{name} states the units {stated}; received {given}. Leave units out")
+        return stated, f"{stated}, stated in the file"
+    if given is not None:
+        return given, f"{given}, as given: the file states none"
+    _log.warning("%s states no units: taken as %s, sGDML's default; say units=... if they are others", name,
+                 DEFAULT_UNITS)  # fmt: skip
+    return DEFAULT_UNITS, f"{DEFAULT_UNITS}, sGDML's default: the file states none"
+
+
+def _permutations(arrays: Mapping[str, np.ndarray], n_pairs: int, name: str) -> np.ndarray:
+    """Permutations of the atoms [P, N], counted from 0; they act on descriptors as the file says."""
+    n_atoms = np.size(arrays["z"])
+    if "tril_perms_lin" in arrays:
+        linear = np.asarray(arrays["tril_perms_lin"], dtype=np.int64).reshape(n_pairs, -1).T
+        on_pairs = linear - n_pairs * np.arange(len(linear))[:, None]
+    elif "train_perms" in arrays:
+        on_pairs = np.asarray(arrays["train_perms"], dtype=np.int64).reshape(-1, n_pairs)
+    else:
+        on_pairs = np.arange(n_pairs)[None]
+    perms = np.asarray(arrays.get("perms", _of_atoms(on_pairs, n_atoms)), dtype=np.int64)
+    if perms.ndim == 2 and perms.size and perms.min() == 1:  # files of 2018
+        perms = perms - 1
+    ordered = perms.ndim == 2 and np.array_equal(np.sort(perms, 1), np.tile(np.arange(n_atoms), (len(perms), 1)))
+    if not ordered or not np.array_equal(descriptor_permutations(torch.from_numpy(perms)).numpy(), on_pairs):
+        raise ModelFileError(f"{name}: the permutations of atoms and of descriptors (tril_perms_lin) must agree")
+    return perms
+
+
+def _of_atoms(on_pairs: np.ndarray, n_atoms: int) -> np.ndarray:
+    """Permutations of atoms from what they do to pairs: atom a becomes the one that all its pairs get in common."""
+    a, b = np.tril_indices(n_atoms, -1)
+    if n_atoms < 3:
+        return np.tile(np.arange(n_atoms), (len(on_pairs), 1))
+    perms = np.empty((len(on_pairs), n_atoms), dtype=np.int64)
+    for p, row in enumerate(on_pairs % len(a)):
+        for atom in range(n_atoms):
+            of_atom = row[(a == atom) | (b == atom)]
+            perms[p, atom] = np.bincount(np.concatenate([a[of_atom], b[of_atom]]), minlength=n_atoms).argmax()
+    return perms
+
+
+def _warn_of_skewed(cell: np.ndarray, name: str) -> None:
+    directions = cell / np.linalg.norm(cell, axis=1, keepdims=True)
+    if np.abs(directions @ directions.T - np.eye(3)).max() > _SKEWED:
+        _log.warning(
+            "%s: the cell is skewed, where sGDML's rounding does not always find the nearest image: energies jump when "
+            "it finds another one. The model was trained so and is computed so",
+            name,
+        )
+
+
+def _record(arrays: Mapping[str, np.ndarray], units_note: str) -> dict[str, Any]:
+    """What the file remembers, as JSON values."""
+    texts = {"data": "dataset_name", "theory": "dataset_theory", "solver": "solver_name", "sgdml": "code_version"}
+    texts |= {"md5_train": "md5_train", "md5_valid": "md5_valid"}
+    info: dict[str, Any] = {k: text for k, name in texts.items() if (text := text_of(arrays.get(name)))}
+    info["units"] = units_note
+    for label, key in (("energy", "e_err"), ("forces", "f_err")):
+        value = arrays[key].item() if key in arrays and np.size(arrays[key]) == 1 else None
+        if isinstance(value, dict):
+            info[f"{label}_error"] = {k: float(v) for k, v in value.items() if np.isfinite(v)}
+    return info
