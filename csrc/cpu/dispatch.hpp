@@ -3,6 +3,7 @@
 #pragma once
 
 #include "api/distance.hpp"
+#include "api/gdml.hpp"
 #include "api/pyff.hpp"
 
 namespace pyff {

@@ -11,13 +11,13 @@ from pyff.ops.ewald import EwaldSplit, ewald_energy, ewald_split
 from pyff.ops.gdml import (
     GdmlKernel,
     descriptor_permutations,
-    gdml_matrix,
     gdml_product,
     inverse_distances,
     jacobian_product,
     jacobian_transpose_product,
 )
 from pyff.ops.gdml_expansion import GdmlCovariance, GdmlExpansion
+from pyff.ops.gdml_matrix import gdml_columns, gdml_diagonal, gdml_gram, gdml_matrix
 from pyff.ops.mesh import mesh_gather, mesh_spread
 from pyff.ops.neighbor_list import NeighborList, neighbor_list
 from pyff.ops.pair_energy import coulomb_energy, dispersion_energy, zbl_energy
@@ -62,6 +62,9 @@ __all__ = [
     "ewald_energy",
     "ewald_split",
     "filter_nodes",
+    "gdml_columns",
+    "gdml_diagonal",
+    "gdml_gram",
     "gdml_matrix",
     "gdml_product",
     "inverse_distances",

@@ -24,7 +24,6 @@ from pyff.ops import reference
 __all__ = [
     "GdmlKernel",
     "descriptor_permutations",
-    "gdml_matrix",
     "gdml_product",
     "inverse_distances",
     "jacobian_product",
@@ -93,13 +92,3 @@ def gdml_product(
     K v, with K of `gdml_matrix`, is -J^T f for coef = J v.
     """
     return reference.gdml_product(query, train, coef, perms, kernel, coef_energy)
-
-
-def gdml_matrix(
-    x1: Tensor, g1: Tensor, x2: Tensor, g2: Tensor, perms: Tensor, kernel: GdmlKernel, energies: bool = False
-) -> Tensor:
-    """Covariances of the forces of M1 and M2 geometries [3N M1, 3N M2], positive definite where they are the same.
-
-    energies: append rows and columns for their energies, [(3N + 1) M1, (3N + 1) M2].
-    """
-    return reference.gdml_matrix(x1, g1, x2, g2, perms, kernel, energies)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from _gdml import random_positions, rotations
 
 from pyff import ops
 from pyff.ops import reference
@@ -11,21 +12,6 @@ from pyff.ops import reference
 MATERN = ops.GdmlKernel(2.0)
 RBF = ops.GdmlKernel(0.7, "rbf")
 SKEWED = torch.tensor([[6.0, 0, 0], [2.5, 5.5, 0], [-1.0, 2.0, 6.5]], dtype=torch.float64)
-
-
-def random_positions(b: int, n: int, seed: int = 0, spread: float = 0.15) -> torch.Tensor:
-    """b distorted copies of n atoms that are at least about 1.2 apart."""
-    generator = torch.Generator().manual_seed(seed)
-    grid = torch.cartesian_prod(*[torch.arange(4.0, dtype=torch.float64)] * 3)[:n] * 1.5
-    return grid + spread * torch.randn(b, n, 3, generator=generator, dtype=torch.float64)
-
-
-def rotations(n: int, p: int) -> torch.Tensor:
-    """The cyclic group of order p on the last p of n atoms, [p, n]."""
-    perms = torch.arange(n).repeat(p, 1)
-    for k in range(p):
-        perms[k, n - p :] = n - p + torch.roll(torch.arange(p), k)
-    return perms
 
 
 def problem(m: int = 7, n: int = 5, p: int = 3, seed: int = 1) -> dict:

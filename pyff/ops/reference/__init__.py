@@ -11,6 +11,7 @@ from pyff.ops.reference.distance_matrix import distance_matrix, kernel_matrix
 from pyff.ops.reference.equivariant_attention import equivariant_attention, equivariant_attention_flat
 from pyff.ops.reference.ewald import ewald_energy
 from pyff.ops.reference.gdml import (
+    gdml_columns,
     gdml_matrix,
     gdml_product,
     inverse_distances,
@@ -40,6 +41,7 @@ __all__ = [
     "ewald_energy",
     "filter_nodes",
     "filter_nodes_flat",
+    "gdml_columns",
     "gdml_matrix",
     "gdml_product",
     "inverse_distances",

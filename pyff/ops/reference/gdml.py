@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "gdml_columns",
     "gdml_matrix",
     "gdml_product",
     "inverse_distances",
@@ -107,3 +108,7 @@ def gdml_matrix(x1, g1, x2, g2, perms, kernel, energies=False):
     if not energies:
         return FF
     return torch.cat([torch.cat([FF, FE.reshape(m1 * n, m2)], 1), torch.cat([EF.reshape(m1, m2 * n), EE], 1)])
+
+
+def gdml_columns(x1, g1, x2, g2, perms, kernel, columns, energies=False):
+    return gdml_matrix(x1, g1, x2, g2, perms, kernel, energies)[:, columns]
