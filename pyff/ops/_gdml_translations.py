@@ -11,7 +11,6 @@ over h of weights times x_j[h]. Distances do not change otherwise, so the result
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -161,7 +160,7 @@ class TranslationProduct:
         return torch.cat(f), torch.cat(energy)
 
     def _products(self, query: Tensor) -> tuple[Tensor, Tensor]:
-        (n_translations, n_orbits), (b, d) = self.orbits.shape, query.shape
+        n_translations, (b, d) = len(self.orbits), query.shape
         q = (query - self.center)[:, self.inverse].reshape(-1, d)  # [R, D], R = B C
         q_hat = (self._transform(q) * self.weight[:, None]).flatten(1, 2)
         norms, scale, energy = q.square().sum(1), q.new_zeros(len(q)), q.new_zeros(len(q))

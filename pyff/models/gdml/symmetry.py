@@ -16,7 +16,8 @@ from ase import Atoms
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-__all__ = ["SupercellGroup", "point_operations", "rigid_permutations", "supercell_group"]
+__all__ = ["SupercellGroup", "frames_group", "mean_structure", "point_operations", "rigid_permutations",
+           "supercell_group"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,50 @@ def supercell_group(
     perms[:, :, list(adsorbate)] = np.asarray(list(adsorbate), dtype=np.int64)[own][:, None]
     perms = torch.from_numpy(perms.reshape(-1, len(atoms)))
     return SupercellGroup(perms, perms[: len(translations)].clone())
+
+
+def frames_group(
+    Z: np.ndarray, pos: np.ndarray, cell: np.ndarray, adsorbate: Sequence[int] = (), tolerance: float | None = None
+) -> SupercellGroup:
+    """`supercell_group` of the crystal around whose sites the atoms of frames [M, N, 3] vibrate: of their mean.
+
+    Z [N], pos and cell [3, 3] (rows) in A, the same atoms in the same order in each frame. tolerance: of the mean
+    positions, A; a quarter of the smallest distance of the substrate if not given. Energies are invariant under every
+    exchange of identical atoms, so a generous tolerance makes a model slower, never wrong.
+
+    Raises:
+        ValueError: where atoms leave their sites, as in a liquid; and as `supercell_group`.
+    """
+    atoms, spread = mean_structure(Z, pos, cell, adsorbate)
+    substrate = atoms[np.setdiff1d(np.arange(len(atoms)), list(adsorbate))]
+    lattice = np.linalg.norm(cell, axis=1).min()
+    distance = substrate.get_all_distances(mic=True)[~np.eye(len(substrate), dtype=bool)].min(initial=lattice)
+    if spread > distance / 4:
+        raise ValueError(
+            f"atoms must stay at their sites; in these frames they are {spread:.2f} A (root mean square) away from "
+            f"their mean positions, which are {distance:.2f} A apart. Name atoms that move about as adsorbate, or give "
+            "the ideal structure to supercell_group"
+        )
+    return supercell_group(atoms, adsorbate, tolerance=distance / 4 if tolerance is None else tolerance)
+
+
+def mean_structure(
+    Z: np.ndarray, pos: np.ndarray, cell: np.ndarray, adsorbate: Sequence[int] = ()
+) -> tuple[Atoms, float]:
+    """Mean positions of frames [M, N, 3], free of jumps by lattice vectors and of drift of the substrate.
+
+    And the root mean square distance (A) of the substrate's atoms from them. The adsorbate, which may visit several
+    sites, stands where it is in the first frame.
+    """
+    substrate = np.setdiff1d(np.arange(len(Z)), list(adsorbate))
+    moved = pos - pos[:1]
+    moved = moved - moved[:, substrate[:1]]  # crystals may drift further than half a cell
+    moved -= np.round(moved @ np.linalg.inv(cell)) @ cell
+    moved -= moved[:, substrate].mean(1, keepdims=True)
+    mean = pos[0].copy()
+    mean[substrate] += moved[:, substrate].mean(0)
+    spread = float(np.sqrt(np.square((pos[0] + moved - mean)[:, substrate]).sum(-1).mean()))
+    return Atoms(Z, mean, cell=cell, pbc=True), spread
 
 
 def point_operations(cell: np.ndarray, tolerance: float = 1e-3) -> np.ndarray:

@@ -11,7 +11,13 @@ from ase import Atoms
 from ase.build import bulk, fcc111, graphene, molecule
 from ase.spacegroup import crystal
 
-from pyff.models.gdml.symmetry import point_operations, rigid_permutations, supercell_group
+from pyff.models.gdml.symmetry import (
+    frames_group,
+    mean_structure,
+    point_operations,
+    rigid_permutations,
+    supercell_group,
+)
 
 
 def _graphene(n: int) -> Atoms:
@@ -187,3 +193,39 @@ def test_errors_say_what_to_change():
         supercell_group(atoms + molecule("CH4"), adsorbate=range(32, 37), adsorbate_perms=[[0, 2, 3, 1, 4]])
     with pytest.raises(ValueError, match=r"permutations of range\(2\)"):
         supercell_group(atoms + molecule("CO"), adsorbate=[32, 33], adsorbate_perms=[[0, 0]])
+
+
+def _vibrating(atoms: Atoms, n_frames: int, amplitude: float, adsorbate=()) -> np.ndarray:
+    """Positions [M, N, 3] with noise, drift beyond the cell, atoms in any image, and an adsorbate anywhere."""
+    rng = np.random.default_rng(0)
+    pos = atoms.positions + rng.normal(scale=amplitude, size=(n_frames, len(atoms), 3))
+    pos[:, list(adsorbate)] = rng.uniform(size=(n_frames, len(adsorbate), 3)) @ atoms.cell[:]
+    pos += np.linspace(0, 1.3, n_frames)[:, None, None] * atoms.cell[:].sum(0)
+    return pos + rng.integers(-1, 2, size=pos.shape) @ atoms.cell[:]
+
+
+@pytest.mark.parametrize(("name", "order"), [("fcc 2x2x2", 1536), ("graphene 2x2", 48), ("bcc 3x3x3", 2592)])
+def test_group_of_vibrating_atoms_is_that_of_their_sites(name, order):
+    atoms = STRUCTURES[name]()
+    atoms += Atoms("H", [[1.0, 1.0, 1.0]])
+    adsorbate = [len(atoms) - 1]
+    pos = _vibrating(atoms, 12, 0.15, adsorbate)
+    group = frames_group(atoms.numbers, pos, atoms.cell[:], adsorbate)
+    expected = supercell_group(atoms, adsorbate)
+    assert len(group) == order
+    assert {*map(tuple, group.perms.tolist())} == {*map(tuple, expected.perms.tolist())}
+
+
+def test_mean_structure_forgets_drift_and_images():
+    atoms = STRUCTURES["fcc 2x2x2"]()
+    mean, spread = mean_structure(atoms.numbers, _vibrating(atoms, 400, 0.1), atoms.cell[:])
+    off = mean.positions - atoms.positions
+    off -= np.round(off @ np.linalg.inv(atoms.cell[:])) @ atoms.cell[:]
+    assert np.abs(off - off.mean(0)).max() < 0.03  # 0.1 / sqrt(400), four standard errors and the drift
+    assert spread == pytest.approx(0.1 * 3**0.5, rel=0.03)
+
+
+def test_frames_of_a_liquid_have_no_group():
+    atoms = STRUCTURES["fcc 2x2x2"]()
+    with pytest.raises(ValueError, match="atoms must stay at their sites"):
+        frames_group(atoms.numbers, _vibrating(atoms, 8, 1.5), atoms.cell[:])
