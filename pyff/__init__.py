@@ -25,8 +25,8 @@ _HOME = {  # public name -> module that defines it
     "neighbor_list": "pyff.neighbors",
 }
 _SUBMODULES = (
-    "analysis", "batch", "calculators", "cli", "data", "interfaces", "md", "models", "neighbors", "nn", "ops",
-    "sampling", "testing", "train", "units",
+    "analysis", "batch", "calculators", "cli", "compat", "data", "interfaces", "md", "models", "neighbors", "nn", "ops",
+    "sampling", "solvers", "testing", "train", "units",
 )  # fmt: skip
 
 __all__ = ["Calculator", "GraphBatch", "Needs", "Output", "System", "finetune", "load", "neighbor_list", "save"]

@@ -46,7 +46,8 @@ ALLOWED: dict[str, set[str]] = {
     "demo": _BASE,
     "calculators": _NETWORKS | _WORKFLOWS | {"data"},
     "interfaces": _NETWORKS | _WORKFLOWS | {"data", "calculators"},
-    "cli": _NETWORKS | _WORKFLOWS | {"data", "demo", "calculators", "interfaces", "pyff"},
+    "compat": _NETWORKS | _WORKFLOWS | {"data", "calculators", "interfaces"},
+    "cli": _NETWORKS | _WORKFLOWS | {"data", "demo", "calculators", "interfaces", "compat", "pyff"},
     "__main__": {"cli"},
     "__init__": {"_core"},  # the front door: the others by name, when asked for
 }

@@ -1,0 +1,1 @@
+"""Helpers of sgdml that other programs import."""
