@@ -1,0 +1,88 @@
+"""The length scale: a grid from below, as sGDML searches, then between its points if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyff.train.gdml.errors import GdmlErrors
+from pyff.train.gdml.training import Trained
+
+__all__ = ["DEFAULT_SIGMAS", "Candidate", "best_of", "edge_warning", "refine", "search_grid"]
+
+DEFAULT_SIGMAS = tuple(range(10, 100, 10))
+REFINEMENT = 0.03  # relative precision of a refined sigma: the error is flat there
+EXTENSION, MOST_EXTENSIONS = 1.6, 8  # beyond the grid
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained model and its errors on the validation points."""
+
+    trained: Trained
+    errors: GdmlErrors
+
+    @property
+    def sigma(self) -> float:
+        return self.trained.task.config.sigma
+
+
+def search_grid(train: Callable[[float], Candidate], sigmas: Sequence[float]) -> list[Candidate]:
+    """Train with ascending sigmas until the root mean square error of the validation forces rises."""
+    found: list[Candidate] = []
+    for sigma in sorted(set(sigmas)):
+        found.append(train(sigma))
+        if len(found) > 1 and found[-1].errors.forces.rmse > found[-2].errors.forces.rmse:
+            break
+    return found
+
+
+def best_of(candidates: Sequence[Candidate]) -> Candidate:
+    """The one with the least root mean square error of the validation forces."""
+    return min(candidates, key=lambda c: c.errors.forces.rmse)
+
+
+def edge_warning(sigmas: Sequence[float], best: float) -> str | None:
+    """What to say where the best of several sigmas has others on one side only."""
+    if len(sigmas) < 2 or min(sigmas) < best < max(sigmas):
+        return None
+    side = "smaller" if best == min(sigmas) else "larger"
+    return f"the best sigma, {best:g}, lies at the edge of the grid: {side} ones may be better"
+
+
+def refine(train: Callable[[float], Candidate], candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates and those of a search for the minimum over log sigma.
+
+    From an edge of the grid it goes on outwards until the error rises. Then Brent's method (parabolas, golden section
+    where they fail) between the neighbours of the best sigma, to 3 % in sigma: about five more trainings.
+    """
+    from scipy.optimize import minimize_scalar
+
+    known = {c.sigma: c for c in candidates}
+    for _ in range(MOST_EXTENSIONS):
+        order = sorted(known)
+        k = order.index(best_of(list(known.values())).sigma)
+        if 0 < k < len(order) - 1:
+            break
+        sigma = order[k] * EXTENSION if k else order[k] / EXTENSION
+        known[sigma] = train(sigma)
+    else:
+        return [known[s] for s in sorted(known)]
+    low, high = order[k - 1], order[k + 1]
+    places = {s: 1 + float(np.log(s / low)) for s in (low, order[k], high)}
+
+    def error(place: float) -> float:
+        sigma = next((s for s, known_place in places.items() if place == known_place), None)
+        if sigma is None:
+            sigma = float(f"{low * np.exp(place - 1):.4g}")
+        if sigma not in known:
+            known[sigma] = train(sigma)
+        return known[sigma].errors.forces.rmse
+
+    if error(places[order[k]]) < min(error(places[low]), error(places[high])):
+        # Brent's tolerance is relative to the place, which begins at 1 for that reason
+        options = {"xtol": REFINEMENT / places[order[k]]}
+        minimize_scalar(error, bracket=tuple(places.values()), method="brent", options=options)
+    return [known[s] for s in sorted(known)]
