@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -29,6 +30,8 @@ from pyff.ops.reference.gdml import profile
 
 __all__ = ["DescriptorKernel", "ForceField", "ForceKernel", "PairKernel", "fit_force_field"]
 
+Expansion = Callable[[Tensor], tuple[Tensor, Tensor]]
+
 _CHUNK = 256  # queries whose products with all training points are held at once
 
 
@@ -38,9 +41,9 @@ class ForceKernel(Protocol):
     def matrix(self, pos1: Tensor, pos2: Tensor) -> Tensor:
         """cov(F, F') of geometries [M1,N,3] and [M2,N,3]: [3N M1, 3N M2]."""
 
-    def product(self, query: Tensor, train: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """sum_j cov(E_i, F_j) w_j [B] and sum_j cov(F_i, F_j) w_j [B,N,3] for weights [M,N,3], nothing of size B x M x
-        (3N)^2 formed."""
+    def expansion(self, train: Tensor, weights: Tensor) -> Expansion:
+        """For geometries and weights [M,N,3], the function of query [B,N,3] that returns sum_j cov(E_i, F_j) w_j [B]
+        and sum_j cov(F_i, F_j) w_j [B,N,3]; nothing of size B x M x (3N)^2 is formed."""
 
 
 @dataclass(frozen=True)
@@ -58,35 +61,43 @@ class DescriptorKernel:
 
     def matrix(self, pos1: Tensor, pos2: Tensor) -> Tensor:
         x1, j1 = self._described(pos1)
-        out = 0
+        (m1, d, width), m2 = j1.shape, len(pos2)
+        out = x1.new_zeros(m1, width, m2, width)
         for perm, inverse in self._permutations(pos1.shape[1]):
             x2, j2 = self._described(pos2[:, perm])
-            j2 = j2[:, :, inverse]
+            j2 = j2.unflatten(2, (-1, 3))[:, :, inverse].flatten(2)
             t = x1[:, None] - x2
             _, g1, g2 = profile(t.square().sum(-1), self.kernel)
-            along1 = torch.einsum("idna,ijd->ijna", j1, t)
-            along2 = torch.einsum("jdna,ijd->ijna", j2, t)
-            out = out + torch.einsum("idna,ij,jdmb->inajmb", j1, g1, j2)
-            out = out - torch.einsum("ijna,ij,ijmb->inajmb", along1, g2, along2)
-        return out.reshape(pos1.numel(), pos2.numel())
+            along1 = torch.bmm(t, j1)  # [m1,m2,3N]
+            along2 = torch.bmm(t.transpose(0, 1), j2) * g2.T[..., None]  # [m2,m1,3N]
+            inner = j1.transpose(1, 2).reshape(-1, d) @ j2.transpose(0, 1).reshape(d, -1)
+            out += inner.reshape(out.shape) * g1[:, None, :, None]
+            out -= along1.transpose(1, 2)[..., None] * along2.transpose(0, 1)[:, None]
+        return out.reshape(m1 * width, m2 * width)
 
-    def product(self, query: Tensor, train: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def expansion(self, train: Tensor, weights: Tensor) -> Expansion:
         describe = vmap(self.descriptor)
-        x, pull = vjp(describe, query)
-        points, coefficients = [], []
-        for perm, _ in self._permutations(query.shape[1]):
-            points_p, coefficients_p = jvp(describe, (train[:, perm],), (weights[:, perm],))
-            points.append(points_p)
-            coefficients.append(coefficients_p)
-        same = torch.arange(x.shape[1])[None]
+        points, slopes = [], []
+        for perm, _ in self._permutations(train.shape[1]):
+            x, slope = jvp(describe, (train[:, perm],), (weights[:, perm],))
+            points.append(x)
+            slopes.append(slope)
         # the op's coefficients are those of sGDML's files: minus the weights of the covariance
-        f, energy = ops.gdml_product(x, torch.cat(points), -torch.cat(coefficients), same, self.kernel)
-        return energy, pull(f)[0]
+        points, coefficients = torch.cat(points), -torch.cat(slopes)
+        same = torch.arange(points.shape[1])[None]
+
+        def evaluate(query: Tensor) -> tuple[Tensor, Tensor]:
+            x, pull = vjp(describe, query)
+            f, energy = ops.gdml_product(x, points, coefficients, same, self.kernel)
+            return energy, pull(f)[0]
+
+        return evaluate
 
     def _described(self, pos: Tensor) -> tuple[Tensor, Tensor]:
+        """Descriptors [M,D] and Jacobians [M,D,3N]."""
         x = vmap(self.descriptor)(pos)
         jacobian = jacrev if x.shape[1] < pos[0].numel() else jacfwd
-        return x, vmap(jacobian(self.descriptor))(pos)
+        return x, vmap(jacobian(self.descriptor))(pos).flatten(2)
 
     def _permutations(self, n_atoms: int) -> list[tuple[Tensor, Tensor]]:
         perms = torch.arange(n_atoms)[None] if self.perms is None else self.perms
@@ -107,7 +118,7 @@ class PairKernel:
         rows = vmap(vmap(block, (None, 0)), (0, None))
         return rows(pos1, pos2).permute(0, 2, 3, 1, 4, 5).reshape(pos1.numel(), pos2.numel())
 
-    def product(self, query: Tensor, train: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def expansion(self, train: Tensor, weights: Tensor) -> Expansion:
         def one(r: Tensor, other: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
             def value_and_gradient(r2):
                 return self.k(r, r2), grad(self.k, 0)(r, r2)
@@ -119,8 +130,11 @@ class PairKernel:
             energy, force = vmap(one, (None, 0, 0))(r, train, weights)
             return energy.sum(0), force.sum(0)
 
-        parts = [vmap(row)(chunk) for chunk in query.split(_CHUNK)]
-        return torch.cat([e for e, _ in parts]), torch.cat([f for _, f in parts])
+        def evaluate(query: Tensor) -> tuple[Tensor, Tensor]:
+            parts = [vmap(row)(chunk) for chunk in query.split(_CHUNK)]
+            return torch.cat([e for e, _ in parts]), torch.cat([f for _, f in parts])
+
+        return evaluate
 
 
 @dataclass(frozen=True)
@@ -133,12 +147,16 @@ class ForceField:
     scale: float
     constant: float
 
+    @cached_property
+    def _expansion(self) -> Expansion:
+        return self.kernel.expansion(self.train, self.weights)
+
     def predict(self, pos: Tensor) -> tuple[Tensor, Tensor]:
         """Energies [B] and forces [B,N,3] of geometries [B,N,3]."""
         pos = torch.as_tensor(pos, dtype=torch.float64)
         if pos.dim() != 3 or pos.shape[1:] != self.train.shape[1:]:
             raise ValueError(f"pos must have shape (any, {self.train.shape[1]}, 3); received {tuple(pos.shape)}")
-        energy, forces = self.kernel.product(pos, self.train, self.weights)
+        energy, forces = self._expansion(pos)
         return self.scale * energy + self.constant, self.scale * forces
 
 

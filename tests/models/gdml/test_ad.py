@@ -40,7 +40,7 @@ def test_inverse_distances_give_the_hand_derived_kernel(profile, perms):
     torch.testing.assert_close(ad.matrix(query, pos), expected, rtol=0, atol=1e-10 * float(expected.abs().max()))
 
     weights = torch.randn(5, N, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    energy, forces = ad.product(query, pos, weights)
+    energy, forces = ad.expansion(pos, weights)(query)
     f, e = ops.gdml_product(xq, x, -ops.jacobian_product(g, weights), on_descriptors, kernel)
     torch.testing.assert_close(energy, e, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(forces, ops.jacobian_transpose_product(gq, f), rtol=1e-10, atol=1e-12)
@@ -52,16 +52,16 @@ def test_pair_kernel_equals_the_same_kernel_on_descriptors():
     weights = torch.randn(4, N, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     pair = PairKernel(gaussian)
     torch.testing.assert_close(pair.matrix(query, pos), by_descriptor.matrix(query, pos), rtol=1e-10, atol=1e-12)
-    for ours, expected in zip(pair.product(query, pos, weights), by_descriptor.product(query, pos, weights)):
+    for ours, expected in zip(pair.expansion(pos, weights)(query), by_descriptor.expansion(pos, weights)(query)):
         torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_product_is_the_matrix_times_the_weights():
+def test_expansion_is_the_matrix_times_the_weights():
     kernel = DescriptorKernel(lambda r: torch.cat([inverse_distances(r), torch.linalg.det(r[1:] - r[0])[None]]),
                               ops.GdmlKernel(0.9))  # fmt: skip
     pos, query = geometries(5), geometries(2, seed=3)
     weights = torch.randn(5, N, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    forces = kernel.product(query, pos, weights)[1]
+    forces = kernel.expansion(pos, weights)(query)[1]
     expected = kernel.matrix(query, pos) @ weights.reshape(-1)
     torch.testing.assert_close(forces.reshape(-1), expected, rtol=1e-10, atol=1e-12)
 
