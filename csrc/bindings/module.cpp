@@ -24,6 +24,7 @@ PYBIND11_MODULE(_core, m) {
   bind_distance(m);
   bind_edge_geometry(m);
   bind_gdml_matrix(m);
+  bind_gdml_product(m);
   bind_mesh(m);
   bind_pair_energy(m);
   bind_pointwise(m);

@@ -19,6 +19,7 @@ void bind_cuda(py::module_& m);
 void bind_distance(py::module_& m);
 void bind_edge_geometry(py::module_& m);
 void bind_gdml_matrix(py::module_& m);
+void bind_gdml_product(py::module_& m);
 void bind_mesh(py::module_& m);
 void bind_pair_energy(py::module_& m);
 void bind_pointwise(py::module_& m);

@@ -4,6 +4,7 @@
 
 #include "api/distance.hpp"
 #include "api/gdml.hpp"
+#include "api/gdml_product.hpp"
 #include "api/pyff.hpp"
 
 namespace pyff {

@@ -13,13 +13,16 @@ Source: Chmiela et al., Sci. Adv. 3, e1603015 (2017); Nat. Commun. 9, 3887 (2018
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from pyff.ops import reference
+from pyff.ops import _gdml, reference
+from pyff.ops._check import address, require, require_device, runs_on_twin
+from pyff.ops._check import kernel as native
 
 __all__ = [
     "GdmlKernel",
@@ -29,8 +32,6 @@ __all__ = [
     "jacobian_product",
     "jacobian_transpose_product",
 ]
-
-PROFILES = {"matern52": 0, "rbf": 1}  # csrc/math/matern.hpp
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class GdmlKernel:
     def __post_init__(self) -> None:
         if not 0 < self.sigma < float("inf"):
             raise ValueError(f"sigma must be a positive number; received {self.sigma}")
-        if self.profile not in PROFILES:
-            raise ValueError(f"profile must be one of {', '.join(PROFILES)}; received {self.profile!r}")
+        if self.profile not in _gdml.PROFILES:
+            raise ValueError(f"profile must be one of {', '.join(_gdml.PROFILES)}; received {self.profile!r}")
 
 
 def descriptor_permutations(perms: Tensor) -> Tensor:
@@ -68,17 +69,60 @@ def inverse_distances(
     among 27 ("search") or by rounding fractional coordinates ("round", what sGDML does; not the nearest in skewed
     cells).
     """
-    return reference.inverse_distances(pos, cell, images)
+    op = "inverse_distances"
+    require(op, "pos", pos, (None, None, 3), torch.float64)
+    if images not in _gdml.IMAGES:
+        raise ValueError(f"{op}: images must be search or round; received {images!r}")
+    if cell is not None:
+        require(op, "cell", cell, (3, 3), torch.float64)
+        require_device(op, pos.device, cell=cell)
+        cell = cell.contiguous()
+    if runs_on_twin(op, pos):
+        return reference.inverse_distances(pos, cell, images)
+    pos = pos.contiguous()
+    b, n = pos.shape[:2]
+    x = pos.new_empty(b, n * (n - 1) // 2)
+    g = pos.new_empty(*x.shape, 3)
+    arrays = (pos.data_ptr(), address(cell), x.data_ptr(), g.data_ptr())
+    native("gdml_descriptors", pos.device)(b, n, arrays, _gdml.IMAGES[images], torch.get_num_threads())
+    return x, g
 
 
 def jacobian_product(g: Tensor, v: Tensor) -> Tensor:
     """J v [B, D] of v [B, N, 3]: (J v)_k = g_k . (v_b - v_a)."""
-    return reference.jacobian_product(g, v)
+    op = "jacobian_product"
+    require(op, "v", v, (None, None, 3), torch.float64)
+    b, n = v.shape[:2]
+    require(op, "g", g, (b, n * (n - 1) // 2, 3), torch.float64)
+    if runs_on_twin(op, g):
+        return reference.jacobian_product(g, v)
+    return _jacobian(0, g, v, g.new_empty(g.shape[:2]))[1]
 
 
 def jacobian_transpose_product(g: Tensor, u: Tensor) -> Tensor:
     """J^T u [B, N, 3] of u [B, D]."""
-    return reference.jacobian_transpose_product(g, u)
+    op = "jacobian_transpose_product"
+    require(op, "u", u, (None, None), torch.float64)
+    require(op, "g", g, (*u.shape, 3), torch.float64)
+    if runs_on_twin(op, g):
+        return reference.jacobian_transpose_product(g, u)
+    return _jacobian(1, g, g.new_empty(u.shape[0], atoms_of(op, u.shape[1]), 3), u)[0]
+
+
+def atoms_of(op: str, n_pairs: int) -> int:
+    """N of D = N (N - 1) / 2."""
+    n = (1 + math.isqrt(1 + 8 * n_pairs)) // 2
+    if n * (n - 1) // 2 != n_pairs:
+        raise ValueError(f"{op}: descriptors must have one entry per pair of atoms, N (N - 1) / 2; received {n_pairs}")
+    return n
+
+
+def _jacobian(order: int, g: Tensor, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    g, v, u = g.contiguous(), v.contiguous(), u.contiguous()
+    require_device("jacobian_product", g.device, v=v, u=u)
+    arrays = (g.data_ptr(), v.data_ptr(), u.data_ptr())
+    native("gdml_jacobian", g.device)(order, *v.shape[:2], arrays, torch.get_num_threads())
+    return v, u
 
 
 def gdml_product(
@@ -89,6 +133,13 @@ def gdml_product(
         S = t . a,  a = coef[j, perm_p]:    f = sum_jp (g2 S + c_j g1) t - g1 a,    E = sum_jp g1 S + c_j k
 
     f = -dE/dx, so forces are J^T f. query [B, D], train [M, D], perms int64 [P, D] of `descriptor_permutations`.
-    K v, with K of `gdml_matrix`, is -J^T f for coef = J v.
+    K v, with K of `gdml_matrix`, is -J^T f for coef = J v. For several calls with the same training points prepare a
+    `GdmlExpansion` or a `GdmlCovariance`.
     """
-    return reference.gdml_product(query, train, coef, perms, kernel, coef_energy)
+    op = "gdml_product"
+    _gdml.require_expansion(op, train, coef, perms, coef_energy)
+    require(op, "query", query, (None, train.shape[1]), torch.float64)
+    require_device(op, train.device, query=query)
+    if runs_on_twin(op, query):
+        return reference.gdml_product(query, train, coef, perms, kernel, coef_energy)
+    return _gdml.PackedExpansion(train, coef, perms, kernel, coef_energy).product(query.contiguous())

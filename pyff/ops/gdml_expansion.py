@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pyff.ops import gdml
-from pyff.ops._check import require, require_device
+from pyff.ops import _gdml, gdml, reference
+from pyff.ops._check import address, kernel, require, require_device, runs_on_twin
 from pyff.ops.gdml import GdmlKernel
 
 __all__ = ["GdmlCovariance", "GdmlExpansion"]
@@ -38,14 +38,24 @@ class GdmlExpansion:
         self, train: Tensor, coef: Tensor, perms: Tensor, kernel: GdmlKernel, coef_energy: Tensor | None = None, *,
         constant: float = 0.0,
     ) -> None:  # fmt: skip
-        _require_expansion("GdmlExpansion", train, coef, perms, coef_energy)
-        self.kernel, self.constant = kernel, float(constant)
-        self._arrays = (train.clone(), coef.clone(), perms.clone(), kernel)
-        self._coef_energy = None if coef_energy is None else coef_energy.clone()
+        op = "GdmlExpansion"
+        _gdml.require_expansion(op, train, coef, perms, coef_energy)
+        self.n_atoms = gdml.atoms_of(op, train.shape[1])
+        self.constant, self.device = float(constant), train.device
+        self._twin = self._packed = None
+        if runs_on_twin(op, train):
+            self._twin = [x if x is None else x.clone() for x in (train, coef, perms, coef_energy)]
+            self._twin.insert(3, kernel)
+        else:
+            self._packed = _gdml.PackedExpansion(train, coef, perms, kernel, coef_energy)
 
     def product(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """f [B, D] and E [B], without the constant, of descriptors float64 [B, D]; see `gdml_product`."""
-        return gdml.gdml_product(query, *self._arrays, self._coef_energy)
+        require("GdmlExpansion", "query", query, (None, self.n_atoms * (self.n_atoms - 1) // 2), torch.float64)
+        require_device("GdmlExpansion", self.device, query=query)
+        if self._packed is None:
+            return reference.gdml_product(query, *self._twin)
+        return self._packed.product(query.contiguous())
 
     def predict(
         self, pos: Tensor, cell: Tensor | None = None, *, images: Literal["search", "round"] = "search",
@@ -55,14 +65,38 @@ class GdmlExpansion:
 
         cell: float64 [3, 3] or [B, 3, 3], rows are lattice vectors, or None; images: see `inverse_distances`.
         """
+        self._require_geometry(pos, cell, images)
+        if self._packed is None:
+            return self._predict_on_twin(pos, cell, images, virial)
+        pos, cell = pos.contiguous(), None if cell is None else cell.contiguous()
+        b = pos.shape[0]
+        energy, forces = pos.new_empty(b), torch.empty_like(pos)
+        strained = pos.new_empty(b, 3, 3) if virial else None
+        stride = 9 if cell is not None and cell.dim() == 3 else 0
+        geometry = (b, self.n_atoms, pos.data_ptr(), address(cell), stride, _gdml.IMAGES[images])
+        outputs = (energy.data_ptr(), forces.data_ptr(), address(strained))
+        threads = torch.get_num_threads()
+        kernel("gdml_predict", self.device)(self._packed.args, geometry, self.constant, outputs, threads)
+        return energy, forces, strained
+
+    def _require_geometry(self, pos: Tensor, cell: Tensor | None, images: str) -> None:
+        op = "GdmlExpansion"
+        require(op, "pos", pos, (None, self.n_atoms, 3), torch.float64)
+        if cell is not None:
+            require(op, "cell", cell, (3, 3) if cell.dim() == 2 else (pos.shape[0], 3, 3), torch.float64)
+            if images not in _gdml.IMAGES:
+                raise ValueError(f"{op}: images must be search or round; received {images!r}")
+        require_device(op, self.device, pos=pos, cell=cell)
+
+    def _predict_on_twin(self, pos: Tensor, cell: Tensor | None, images: str, virial: bool):
         if cell is None or cell.dim() == 2:
-            x, g = gdml.inverse_distances(pos, cell, images)
+            x, g = reference.inverse_distances(pos, cell, images)
         else:
-            each = [gdml.inverse_distances(p[None], c, images) for p, c in zip(pos, cell)]
+            each = [reference.inverse_distances(p[None], c, images) for p, c in zip(pos, cell)]
             x, g = (torch.cat(part) for part in zip(*each))
-        f, energy = self.product(x)
+        f, energy = reference.gdml_product(x, *self._twin)
         strained = torch.einsum("bd,bdi,bdj->bij", f / x**3, g, g) if virial else None
-        return energy + self.constant, gdml.jacobian_transpose_product(g, f), strained
+        return energy + self.constant, reference.jacobian_transpose_product(g, f), strained
 
 
 class GdmlCovariance:
@@ -70,7 +104,7 @@ class GdmlCovariance:
 
     Args:
         x: descriptors float64 [M, D]; g: their gradients float64 [M, D, 3], of `inverse_distances`.
-        perms: int64 [P, D] of `descriptor_permutations`.
+        perms: int64 [P, D] of `descriptor_permutations`, a group.
         energies: with rows and columns for the energies, after those of the forces.
 
     Raises:
@@ -78,33 +112,32 @@ class GdmlCovariance:
     """
 
     def __init__(self, x: Tensor, g: Tensor, perms: Tensor, kernel: GdmlKernel, *, energies: bool = False) -> None:
-        require("GdmlCovariance", "g", g, (*x.shape, 3), torch.float64)
-        _require_expansion("GdmlCovariance", x, x, perms, None)
-        self.x, self.g, self.perms, self.kernel, self.energies = x, g, perms, kernel, energies
-        n_pairs = x.shape[1]
-        self.n_atoms = (1 + round((1 + 8 * n_pairs) ** 0.5)) // 2
+        op = "GdmlCovariance"
+        _gdml.require_expansion(op, x, x, perms, None)
+        require(op, "g", g, (*x.shape, 3), torch.float64)
+        require_device(op, x.device, g=g)
+        self.n_atoms, self.n_points, self.energies = gdml.atoms_of(op, x.shape[1]), x.shape[0], energies
+        self._x, self._g = x.contiguous(), g.contiguous()
+        self._twin = self._packed = None
+        if runs_on_twin(op, x):
+            self._twin = (perms, kernel)
+        else:
+            self._packed = _gdml.PackedExpansion(x, torch.zeros_like(x), perms, kernel, None)
 
     @property
     def size(self) -> int:
         """Rows of K."""
-        return self.x.shape[0] * (3 * self.n_atoms + self.energies)
+        return self.n_points * (3 * self.n_atoms + self.energies)
 
     def __call__(self, v: Tensor) -> Tensor:
         """K v [n] of v float64 [n]; n = 3 N M, or (3 N + 1) M with energies."""
         require("GdmlCovariance", "v", v, (self.size,), torch.float64)
-        m = self.x.shape[0]
-        n_forces = 3 * self.n_atoms * m
-        coef = gdml.jacobian_product(self.g, v[:n_forces].reshape(m, self.n_atoms, 3))
+        n_forces = 3 * self.n_atoms * self.n_points
+        coef = gdml.jacobian_product(self._g, v[:n_forces].reshape(self.n_points, self.n_atoms, 3))
         coef_energy = -v[n_forces:] if self.energies else None
-        f, energy = gdml.gdml_product(self.x, self.x, coef, self.perms, self.kernel, coef_energy)
-        forces = -gdml.jacobian_transpose_product(self.g, f).reshape(-1)
+        if self._packed is None:
+            f, energy = reference.gdml_product(self._x, self._x, coef, *self._twin, coef_energy)
+        else:
+            f, energy = self._packed.with_coefficients(coef, coef_energy).product(self._x)
+        forces = gdml.jacobian_transpose_product(self._g, f).neg_().reshape(-1)
         return torch.cat([forces, -energy]) if self.energies else forces
-
-
-def _require_expansion(op: str, train: Tensor, coef: Tensor, perms: Tensor, coef_energy: Tensor | None) -> None:
-    require(op, "train", train, (None, None), torch.float64)
-    require(op, "coef", coef, tuple(train.shape), torch.float64)
-    require(op, "perms", perms, (None, train.shape[1]), torch.int64)
-    if coef_energy is not None:
-        require(op, "coef_energy", coef_energy, (train.shape[0],), torch.float64)
-    require_device(op, train.device, coef=coef, perms=perms, coef_energy=coef_energy)

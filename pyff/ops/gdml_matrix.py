@@ -14,7 +14,8 @@ from torch import Tensor
 from pyff import _core
 from pyff.ops import reference
 from pyff.ops._check import require, require_device, runs_on_twin
-from pyff.ops.gdml import PROFILES, GdmlKernel, descriptor_permutations
+from pyff.ops._gdml import PROFILES
+from pyff.ops.gdml import GdmlKernel, descriptor_permutations
 
 __all__ = ["gdml_columns", "gdml_diagonal", "gdml_gram", "gdml_matrix"]
 

@@ -13,8 +13,9 @@ def random_positions(b: int, n: int, seed: int = 0, spread: float = 0.15) -> tor
 
 
 def rotations(n: int, p: int) -> torch.Tensor:
-    """The cyclic group of order p on the last p of n atoms, [p, n]."""
+    """The cyclic group of the last p of n atoms, [p, n]; that of all atoms, again and again, where p > n."""
+    order = min(n, p)
     perms = torch.arange(n).repeat(p, 1)
     for k in range(p):
-        perms[k, n - p :] = n - p + torch.roll(torch.arange(p), k)
+        perms[k, n - order :] = n - order + torch.roll(torch.arange(order), k)
     return perms
