@@ -48,7 +48,7 @@ Settings = Annotated[
 Bad = Annotated[
     str, typer.Option(help="error or skip frames with NaN, overlapping atoms or huge forces.", rich_help_panel="Data")
 ]
-Model = Annotated[Path, typer.Argument(help="Model file (.safetensors).", show_default=False)]
+Model = Annotated[Path, typer.Argument(help="Model file (.safetensors; .npz of sGDML).", show_default=False)]
 
 
 class Precision(enum.StrEnum):

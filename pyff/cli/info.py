@@ -19,6 +19,10 @@ PACKAGES = ("torch", "numpy", "scipy", "ase", "pydantic", "safetensors")
 
 def run_info(console: Console, model: Path | None) -> int:
     """Print; the exit code."""
+    if model is not None and model.suffix == ".npz":
+        from pyff.cli.gdml_show import run_show
+
+        return run_show(console, model)
     if model is not None:
         return _model(console, model)
     machine = _machine()

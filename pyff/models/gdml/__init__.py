@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pyff.models.gdml.model import GDML, CompositionError, GDMLConfig
+from pyff.models.gdml.model import GDML, CompositionError, GDMLConfig, composition_difference
 
-__all__ = ["GDML", "CompositionError", "GDMLConfig"]
+__all__ = ["GDML", "CompositionError", "GDMLConfig", "composition_difference"]

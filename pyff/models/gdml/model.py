@@ -25,7 +25,7 @@ from pyff.models.base import DirectModel
 from pyff.models.registry import register
 from pyff.units import parse_energy_unit, parse_length_unit
 
-__all__ = ["GDML", "CompositionError", "GDMLConfig"]
+__all__ = ["GDML", "CompositionError", "GDMLConfig", "composition_difference"]
 
 Vector = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
@@ -160,7 +160,7 @@ class GDML(DirectModel):
         for k, (a, b) in enumerate(zip(batch.ptr[:-1].tolist(), batch.ptr[1:].tolist())):
             if not torch.equal(batch.Z[a:b], self.Z):
                 where = f"structure {k} of the batch" if batch.n_systems > 1 else "this structure"
-                raise CompositionError(_difference(self.Z.tolist(), batch.Z[a:b].tolist(), where))
+                raise CompositionError(composition_difference(self.Z.tolist(), batch.Z[a:b].tolist(), where))
 
     def _evaluate(self, pos: Tensor, cell: Tensor | None, virial: bool = False) -> tuple[Tensor, Tensor, Tensor | None]:
         """Energies, forces and, where asked for, dE/dstrain [B, 3, 3], in the model's units."""
@@ -225,7 +225,7 @@ class GDML(DirectModel):
             raise ValueError("perms must exchange atoms of the same element only")
 
 
-def _difference(own: list[int], other: list[int], where: str) -> str:
+def composition_difference(own: list[int], other: list[int], where: str) -> str:
     """A sentence on how the atoms of a structure differ from those of the model."""
     names = lambda Z: " ".join(chemical_symbols[z] for z in Z)  # noqa: E731
     formula = lambda Z: Formula.from_list([chemical_symbols[z] for z in Z]).format("hill")  # noqa: E731

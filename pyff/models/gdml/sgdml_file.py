@@ -22,7 +22,7 @@ from pyff.models.schema import ModelFileError
 from pyff.ops import descriptor_permutations
 from pyff.units import Units
 
-__all__ = ["arrays_of_model", "load_sgdml", "model_of_arrays", "text_of"]
+__all__ = ["DEFAULT_UNITS", "arrays_of_model", "load_sgdml", "model_of_arrays", "text_of", "with_names_of_today"]
 
 _log = logging.getLogger("pyff")
 
@@ -58,7 +58,7 @@ def load_sgdml(path: str | os.PathLike, units: Units | str | None = None) -> GDM
 
 def model_of_arrays(arrays: Mapping[str, np.ndarray], units: Units | str | None = None, name: str = "model") -> GDML:
     """The model whose npz arrays these are; see `load_sgdml`."""
-    arrays = _with_names_of_today(arrays)
+    arrays = with_names_of_today(arrays)
     missing = [k for k in ("z", "R_desc", "R_d_desc_alpha", "sig", "c") if k not in arrays]
     if missing:
         kind = {"d": "a data set", "t": "a training task"}.get(text_of(arrays.get("type")) or "", "no sGDML model")
@@ -122,7 +122,8 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.array(array, dtype=np.float64))
 
 
-def _with_names_of_today(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def with_names_of_today(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a file of any year by the names that sgdml 1.0.3 uses."""
     renamed = {old: name for name, names in _OLD_NAMES.items() for old in names}
     return {renamed.get(k, k): value for k, value in arrays.items()}
 
