@@ -89,8 +89,9 @@ def test_models_of_2018_are_the_closed_form(name):
     pos = read_npz(shared_data(f"md17_sgdml_teacher/{name}_sgdml_teacher.npz"))["R"][:20].astype(float)
     expected_energy, expected_forces = closed_form(read_npz(path), pos)
     energy, forces = pyff.load(path).predict(torch.from_numpy(pos))
-    torch.testing.assert_close(energy, expected_energy, rtol=1e-11, atol=0)
-    torch.testing.assert_close(forces, expected_forces, rtol=0, atol=2e-6)
+    # with coefficients up to 4e12, both sides are some 1e-6 and 1e-5 away from sums in long double
+    torch.testing.assert_close(energy, expected_energy, rtol=0, atol=1e-5)
+    torch.testing.assert_close(forces, expected_forces, rtol=0, atol=3e-5)
 
 
 def test_ethanol_model_of_2018_has_its_published_errors():
