@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pyff.cli.app import Debug, Json, Quiet, _examples
-from pyff.cli.app_client import app
+from pyff.cli.app_krr import app
 from pyff.cli.console import Console
 
 __all__ = ["Cpu", "Force", "MaxMemory", "MaxProcesses", "Overwrite", "Seed", "app", "gdml", "use_machine"]

@@ -21,7 +21,7 @@ from pyff.errors import PyffError
 from pyff.train import save_figure, size_curve
 from pyff.units import Units
 
-__all__ = ["CurveOptions", "run_learning_curve"]
+__all__ = ["CurveOptions", "run_learning_curve", "training_sizes"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CurveOptions:
 
 def run_learning_curve(console: Console, options: CurveOptions) -> int:
     """Train what is not trained yet, then write learning_curve.json and .png; the exit code."""
-    sizes, models = _sizes(options.sizes), _names(options.models)
+    sizes, models = training_sizes(options.sizes), _names(options.models)
     configs = [_config(options, model) for model in models]  # a misspelt name must not wait for the first training
     data = read_data(configs[0].data)
     console.say(data.describe())
@@ -61,7 +61,8 @@ def run_learning_curve(console: Console, options: CurveOptions) -> int:
     return 0
 
 
-def _sizes(text: str) -> list[int]:
+def training_sizes(text: str) -> list[int]:
+    """Numbers of frames as typed, ascending."""
     try:
         sizes = sorted({int(part) for part in text.split(",")})
     except ValueError:

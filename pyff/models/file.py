@@ -40,6 +40,7 @@ __all__ = [
 TRAINING = "training."  # no model has such weights: `training` is an attribute of every torch module
 MAX_HEADER_BYTES = 16 * 2**20  # a header is kilobytes; more is damage or an attack on memory
 _BUILT_IN = {  # name -> its module
+    "coulomb_krr": "pyff.models.coulomb_krr",
     "gdml": "pyff.models.gdml.model",
     "schnet": "pyff.models.schnet",
     "so3krates": "pyff.models.so3krates",
