@@ -18,6 +18,7 @@ PYBIND11_MODULE(_core, m) {
   m.attr("__version__") = PYFF_VERSION;
   m.def("isa", [] { return pyff::isa_name(pyff::active_isa()); }, "Instruction set of the kernels in use.");
   m.def("best_isa", [] { return pyff::isa_name(pyff::best_isa()); }, "Best instruction set of this processor.");
+  bind_atom_matching(m);
   bind_attention(m);
   bind_cfconv(m);
   bind_cuda(m);

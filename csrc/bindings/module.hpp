@@ -13,6 +13,7 @@ T* pointer(std::uintptr_t address) {
   return reinterpret_cast<T*>(address);
 }
 
+void bind_atom_matching(py::module_& m);
 void bind_attention(py::module_& m);
 void bind_cfconv(py::module_& m);
 void bind_cuda(py::module_& m);

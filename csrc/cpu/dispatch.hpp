@@ -2,6 +2,7 @@
 // dispatching functions pyff::<kernel>(params).
 #pragma once
 
+#include "api/atom_matching.hpp"
 #include "api/distance.hpp"
 #include "api/gdml.hpp"
 #include "api/gdml_product.hpp"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyff.ops.atom_matching import match_atoms
 from pyff.ops.bias_activation import bias_activation
 from pyff.ops.cfconv import FilterShape, cfconv, cfconv_table, filter_nodes
 from pyff.ops.distance_matrix import distance_matrix, kernel_matrix
@@ -71,6 +72,7 @@ __all__ = [
     "jacobian_product",
     "jacobian_transpose_product",
     "kernel_matrix",
+    "match_atoms",
     "mesh_gather",
     "mesh_spread",
     "neighbor_list",

@@ -5,6 +5,7 @@ They are what the kernels are tested against, and what to read to understand an 
 
 from __future__ import annotations
 
+from pyff.ops.reference.atom_matching import match_atoms
 from pyff.ops.reference.cfconv import cfconv, cfconv_flat, cfconv_table, filter_nodes, filter_nodes_flat
 from pyff.ops.reference.derivatives import double_backward
 from pyff.ops.reference.distance_matrix import distance_matrix, kernel_matrix
@@ -48,6 +49,7 @@ __all__ = [
     "jacobian_product",
     "jacobian_transpose_product",
     "kernel_matrix",
+    "match_atoms",
     "mesh_gather",
     "mesh_spread",
     "neighbor_list",
