@@ -23,6 +23,7 @@ from torch import Tensor
 from pyff.ops import _gdml, reference
 from pyff.ops._check import address, require, require_device, runs_on_twin
 from pyff.ops._check import kernel as native
+from pyff.ops._gdml_translations import arranged
 
 __all__ = [
     "GdmlKernel",
@@ -142,4 +143,4 @@ def gdml_product(
     require_device(op, train.device, query=query)
     if runs_on_twin(op, query):
         return reference.gdml_product(query, train, coef, perms, kernel, coef_energy)
-    return _gdml.PackedExpansion(train, coef, perms, kernel, coef_energy).product(query.contiguous())
+    return arranged(train, coef, perms, kernel, coef_energy).product(query.contiguous())

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyff.ops import _gdml, gdml, reference
 from pyff.ops._check import address, kernel, require, require_device, runs_on_twin
+from pyff.ops._gdml_translations import arranged
 from pyff.ops.gdml import GdmlKernel
 
 __all__ = ["GdmlCovariance", "GdmlExpansion"]
@@ -47,7 +48,7 @@ class GdmlExpansion:
             self._twin = [x if x is None else x.clone() for x in (train, coef, perms, coef_energy)]
             self._twin.insert(3, kernel)
         else:
-            self._packed = _gdml.PackedExpansion(train, coef, perms, kernel, coef_energy)
+            self._packed = arranged(train, coef, perms, kernel, coef_energy)
 
     def product(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """f [B, D] and E [B], without the constant, of descriptors float64 [B, D]; see `gdml_product`."""
@@ -66,8 +67,8 @@ class GdmlExpansion:
         cell: float64 [3, 3] or [B, 3, 3], rows are lattice vectors, or None; images: see `inverse_distances`.
         """
         self._require_geometry(pos, cell, images)
-        if self._packed is None:
-            return self._predict_on_twin(pos, cell, images, virial)
+        if not isinstance(self._packed, _gdml.PackedExpansion):
+            return self._predict_in_steps(pos, cell, images, virial)
         pos, cell = pos.contiguous(), None if cell is None else cell.contiguous()
         b = pos.shape[0]
         energy, forces = pos.new_empty(b), torch.empty_like(pos)
@@ -88,15 +89,15 @@ class GdmlExpansion:
                 raise ValueError(f"{op}: images must be search or round; received {images!r}")
         require_device(op, self.device, pos=pos, cell=cell)
 
-    def _predict_on_twin(self, pos: Tensor, cell: Tensor | None, images: str, virial: bool):
+    def _predict_in_steps(self, pos: Tensor, cell: Tensor | None, images: str, virial: bool):
         if cell is None or cell.dim() == 2:
-            x, g = reference.inverse_distances(pos, cell, images)
+            x, g = gdml.inverse_distances(pos, cell, images)
         else:
-            each = [reference.inverse_distances(p[None], c, images) for p, c in zip(pos, cell)]
+            each = [gdml.inverse_distances(p[None], c, images) for p, c in zip(pos, cell)]
             x, g = (torch.cat(part) for part in zip(*each))
-        f, energy = reference.gdml_product(x, *self._twin)
+        f, energy = self.product(x)
         strained = torch.einsum("bd,bdi,bdj->bij", f / x**3, g, g) if virial else None
-        return energy + self.constant, reference.jacobian_transpose_product(g, f), strained
+        return energy + self.constant, gdml.jacobian_transpose_product(g, f), strained
 
 
 class GdmlCovariance:
@@ -122,7 +123,7 @@ class GdmlCovariance:
         if runs_on_twin(op, x):
             self._twin = (perms, kernel)
         else:
-            self._packed = _gdml.PackedExpansion(x, torch.zeros_like(x), perms, kernel, None)
+            self._packed = arranged(x, torch.zeros_like(x), perms, kernel, None)
 
     @property
     def size(self) -> int:

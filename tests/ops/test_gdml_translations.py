@@ -9,7 +9,9 @@ from ase import Atoms
 from ase.build import bulk, graphene, molecule
 
 from pyff.models.gdml.symmetry import supercell_group
-from pyff.ops._gdml_translations import AbelianGroup, TranslationProduct, abelian_prefix
+from pyff.ops import GdmlCovariance, GdmlExpansion, _gdml_translations
+from pyff.ops._gdml import PackedExpansion
+from pyff.ops._gdml_translations import AbelianGroup, TranslationProduct, abelian_prefix, arranged
 from pyff.ops.gdml import GdmlKernel, descriptor_permutations, inverse_distances
 from pyff.ops.reference.gdml import gdml_product
 
@@ -53,22 +55,20 @@ def test_product_equals_the_direct_sum(name, profile):
     kernel = GdmlKernel(1.3, profile)
     group = abelian_prefix(perms)
     for c in (None, coef_energy):
-        f, energy = TranslationProduct(train, coef, perms, group, kernel, c)(query)
+        f, energy = TranslationProduct(train, coef, perms, group, kernel, c).product(query)
         expected_f, expected_energy = gdml_product(query, train, coef, perms, kernel, c)
         assert _closeness(f, expected_f) < 1e-12
         assert _closeness(energy, expected_energy) < 1e-12
 
 
 def test_product_in_blocks_of_queries_and_training_points(monkeypatch):
-    from pyff.ops import _gdml_translations
-
     perms, train, coef, query, _ = _case("fcc 2x2x2 primitive", n_train=7, n_queries=5)
     group, kernel = abelian_prefix(perms), GdmlKernel(0.7)
     expected = gdml_product(query, train, coef, perms, kernel)
     for block, rows in ((1, 1), (1600, 100), (1 << 17, 64)):
         monkeypatch.setattr(_gdml_translations, "BLOCK", block)
         monkeypatch.setattr(_gdml_translations, "ROWS", rows)
-        for value, wanted in zip(TranslationProduct(train, coef, perms, group, kernel)(query), expected):
+        for value, wanted in zip(TranslationProduct(train, coef, perms, group, kernel).product(query), expected):
             assert _closeness(value, wanted) < 1e-12
 
 
@@ -77,7 +77,7 @@ def test_nearby_training_points_lose_no_digits():
     perms, train, coef, _, _ = _case("graphene 3x3", n_train=4, n_queries=0)
     query = torch.cat([train[:2], train[:2] + 1e-6])
     group, kernel = abelian_prefix(perms), GdmlKernel(2.0)
-    f, energy = TranslationProduct(train, coef, perms, group, kernel)(query)
+    f, energy = TranslationProduct(train, coef, perms, group, kernel).product(query)
     expected_f, expected_energy = gdml_product(query, train, coef, perms, kernel)
     assert _closeness(f, expected_f) < 1e-11 and _closeness(energy, expected_energy) < 1e-11
 
@@ -107,3 +107,50 @@ def test_synthesis_undoes_analysis(orders):
     analysis, synthesis = AbelianGroup(torch.arange(n)[:, None], orders).characters()
     torch.testing.assert_close(synthesis @ analysis, torch.eye(n, dtype=torch.float64), rtol=0, atol=1e-13)
     assert len(analysis) <= n + 8  # real frequencies keep an empty imaginary part
+
+
+def _palladium(n_frames: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Positions of 32 atoms, cell, and permutations of descriptors by 1536 operations."""
+    atoms = bulk("Pd", "fcc", a=3.9, cubic=True).repeat(2)
+    noise = torch.randn(n_frames, 32, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    perms = descriptor_permutations(supercell_group(atoms).perms)
+    return torch.tensor(atoms.positions) + 0.1 * noise, torch.tensor(atoms.cell[:]), perms
+
+
+def test_large_expansions_take_the_transforms_and_agree_with_the_direct_sum(monkeypatch):
+    pos, cell, perms = _palladium(24)
+    x, _ = inverse_distances(pos, cell)
+    coef, kernel = torch.sin(torch.arange(22 * 496.0, dtype=torch.float64)).reshape(22, 496), GdmlKernel(1.5)
+    expansion = GdmlExpansion(x[:22], coef, perms, kernel, constant=-2.0)
+    assert isinstance(expansion._packed, TranslationProduct)
+    cells = torch.stack([cell, 1.01 * cell])
+    for c in (cell, cells):
+        results = expansion.predict(pos[22:], c, virial=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(_gdml_translations, "LARGE", float("inf"))
+            direct = GdmlExpansion(x[:22], coef, perms, kernel, constant=-2.0)
+        assert isinstance(direct._packed, PackedExpansion)
+        for value, expected in zip(results, direct.predict(pos[22:], c, virial=True)):
+            assert _closeness(value, expected) < 1e-11
+    assert [tuple(value.shape) for value in expansion.product(x[:0])] == [(0, 496), (0,)]
+
+
+def test_covariance_of_a_large_group_takes_the_transforms(monkeypatch):
+    pos, cell, perms = _palladium(18)
+    x, g = inverse_distances(pos, cell)
+    v = torch.cos(torch.arange(18 * 97.0, dtype=torch.float64))
+    kernel = GdmlKernel(2.0)
+    covariance = GdmlCovariance(x, g, perms, kernel, energies=True)
+    assert isinstance(covariance._packed, TranslationProduct)
+    monkeypatch.setattr(_gdml_translations, "LARGE", float("inf"))
+    direct = GdmlCovariance(x, g, perms, kernel, energies=True)
+    assert isinstance(direct._packed, PackedExpansion)
+    assert _closeness(covariance(v), direct(v)) < 1e-11
+
+
+def test_molecules_and_small_crystals_keep_the_direct_sum():
+    perms, train, coef, _, _ = _case("fcc 2x2x2 primitive", n_train=5, n_queries=0)
+    assert isinstance(arranged(train, coef, perms, GdmlKernel(1.0), None), PackedExpansion)
+    x = torch.rand(1000, 210, dtype=torch.float64)
+    identity = torch.arange(210)[None]
+    assert isinstance(arranged(x, x, identity, GdmlKernel(1.0), None), PackedExpansion)
