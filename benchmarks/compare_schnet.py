@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
-import time
 import typing
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from _systems import workloads
+from _timing import interleaved
 from bench_schnet import schnet, training_step
 
 
@@ -93,21 +92,6 @@ def errors(b) -> dict[str, float]:
         "forces_over_rms": float((f - f0).abs().max() / f0.square().mean().sqrt()),
         "parameter_gradients": max(float((a - b).norm() / b.norm()) for a, b in zip(g, g0)),
     }
-
-
-def interleaved(calls: dict, rounds: int) -> dict[str, dict[str, float]]:
-    samples = {name: [] for name in calls}
-    for r in range(rounds + 2):
-        for name, call in calls.items():
-            start, cpu = time.perf_counter(), time.process_time()
-            call()
-            if r >= 2:
-                samples[name].append((time.perf_counter() - start, time.process_time() - cpu))
-    return {
-        name: {"median_ms": 1e3 * statistics.median(w for w, _ in s), "min_ms": 1e3 * min(w for w, _ in s),
-               "cpu_ms": 1e3 * statistics.median(c for _, c in s)}
-        for name, s in samples.items()
-    }  # fmt: skip
 
 
 def main() -> None:

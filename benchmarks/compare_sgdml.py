@@ -1,128 +1,128 @@
-"""Predictions of sGDML's model files: pyff against sgdml, both against long double, and the time of a prediction.
+"""Predictions of GDML models by pyff and by sGDML, interleaved in one process, with the largest difference beside them.
 
-    python benchmarks/compare_sgdml.py MODEL.npz FRAMES.npz [MODEL.npz FRAMES.npz ...] --threads 1 --out sgdml.json
+    pip install 'numpy<2.4' sgdml            # in an environment of their own
+    python benchmarks/compare_sgdml.py --threads 1 --json benchmarks/results/MACHINE/sgdml.json
 
-Needs sgdml (an environment of its own: sgdml 1.0.3 needs numpy below 2.4). FRAMES.npz holds R [M, N, 3]; the first 100
-are predicted. Model files written by pyff from the arrays it has read must give sgdml the same bits.
+One model file for both: 1000 training points, 6 permutations, random coefficients (the cost does not depend on them),
+given in numpy arrays and returned in numpy arrays. sGDML runs as it comes and after its own tuning
+(`prepare_parallel`); the faster of the two counts.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+import logging
 import platform
-import statistics
-import tempfile
-import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
+from _systems import molecule
+from _timing import interleaved
+from ase import Atoms
+from ase.build import molecule as small_molecule
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("files", nargs="+")
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--exact", type=int, default=5, help="frames that are also computed in long double")
-parser.add_argument("--repeats", type=int, default=10)
-parser.add_argument("--out")
+from pyff import _core, ops
+from pyff.models.gdml import GDML
+from pyff.models.gdml.model import GDMLConfig
+from pyff.models.gdml.sgdml_file import arrays_of_model
 
-FRAMES = 100
-
-
-def exact(arrays: dict, r: np.ndarray) -> tuple[np.longdouble, np.ndarray]:
-    """Energy and forces of one geometry of an open structure in long double."""
-    real, n = np.longdouble, len(r)
-    i, j = np.tril_indices(n, -1)
-    d = len(i)
-    v = r.astype(real)[i] - r.astype(real)[j]
-    x = 1 / np.sqrt((v * v).sum(1))
-    train, coef = arrays["R_desc"].T.astype(real), arrays["R_d_desc_alpha"].astype(real)
-    s, std = real(float(arrays["sig"])), real(float(arrays.get("std", 1.0)))
-    on_pairs = np.asarray(arrays["tril_perms_lin"]).reshape(d, -1).T % d
-    f, energy = np.zeros(d, real), real(0)
-    for perm in on_pairs:
-        t, a = x - train[:, perm], coef[:, perm]
-        length, dot = np.sqrt(5 * (t * t).sum(1)), (t * a).sum(1)
-        e = np.exp(-length / s) * 5 / (3 * s**3)
-        f += (5 * e * dot / s) @ t - (e * (length + s)) @ a
-        energy += (e * (length + s) * dot).sum()
-    forces = np.zeros((n, 3), real)
-    np.add.at(forces, j, (x**3 * f)[:, None] * v)
-    np.subtract.at(forces, i, (x**3 * f)[:, None] * v)
-    return std * energy + real(float(arrays["c"])), std * forces
+# per molecule: three hydrogens of a methyl group, and a pair that a mirror exchanges with them
+CASES = {
+    "ethanol, 9 atoms": (small_molecule("CH3CH2OH"), [6, 7, 8], [4, 5]),
+    "aspirin, 21 atoms": (molecule(), [13, 14, 15], []),
+}
 
 
-def interleaved(functions: dict, repeats: int) -> dict[str, float]:
-    """Median seconds of a call, the functions taking turns."""
-    times = {name: [] for name in functions}
-    for k in range(repeats + 1):
-        for name, call in functions.items():
-            began = time.perf_counter()
-            call()
-            if k:
-                times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(t) for name, t in times.items()}
+def permutations(n_atoms: int, three: list[int], two: list[int]) -> np.ndarray:
+    """The six exchanges of the group's hydrogens."""
+    out = []
+    for turn in range(3):
+        for mirrored in (False, True):
+            p = np.arange(n_atoms)
+            order = np.roll(three, turn)
+            p[three] = order[::-1] if mirrored else order
+            if mirrored and two:
+                p[two] = two[::-1]
+            out.append(p)
+    return np.array(out)
 
 
-def compare(model_path: str, frames_path: str, args) -> dict:
-    import torch
+def frames(atoms: Atoms, count: int, seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=(count, len(atoms), 3))
+    return atoms.positions + 0.05 * noise
+
+
+def gdml_model(atoms: Atoms, three: list[int], two: list[int], n_train: int = 1000) -> GDML:
+    x = ops.inverse_distances(torch.from_numpy(frames(atoms, n_train, seed=0)))[0]
+    coef = 1e-2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    perms = torch.from_numpy(permutations(len(atoms), three, two))
+    return GDML(GDMLConfig(sigma=20.0), atoms.numbers, train=x, coef=coef, perms=perms)
+
+
+def rivals(arrays: dict, n_bulk: int, threads: int) -> dict:
+    """sGDML's predictor, untuned and tuned for batches of this size."""
+    if not hasattr(np, "in1d"):
+        np.in1d = np.isin  # sgdml 1.0.3 with numpy 2.4
     from sgdml.predict import GDMLPredict
 
-    import pyff
-    from pyff._npz import read_npz, write_npz
-    from pyff.models.gdml.sgdml_file import arrays_of_model
+    untuned, tuned = (GDMLPredict(arrays, max_processes=threads) for _ in range(2))
+    tuned.prepare_parallel(n_bulk=n_bulk)
+    return {"sgdml": untuned, "sgdml tuned": tuned}
 
-    torch.set_num_threads(args.threads)
-    R = read_npz(frames_path)["R"][:FRAMES].astype(float)
-    flat, pos = R.reshape(len(R), -1), torch.from_numpy(R)
-    model, arrays = pyff.load(model_path), read_npz(model_path)
-    sgdml_reads = "R_desc" in arrays  # not the layouts of 2018, which are brought into today's
-    if not sgdml_reads:
-        now = arrays_of_model(model)
-        arrays = {k: np.asarray(v) for k, v in now.items()} | {"type": np.array("m")}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "again.npz"
-        write_npz(path, arrays)
-        with np.load(path, allow_pickle=True) as again:
-            copy = GDMLPredict(dict(again), max_processes=args.threads)
-    theirs = GDMLPredict(arrays, max_processes=args.threads)
-    E, F = theirs.predict(flat)
-    e, f = (x.numpy() for x in model.predict(pos))
-    f = f.reshape(len(R), -1)
-    same_bits = all(np.array_equal(a, b) for a, b in zip(copy.predict(flat), (E, F)))
-    largest = np.abs(F).max()
-    truth = [exact(arrays, r) for r in R[: args.exact]]
-    off = lambda energy, forces: [  # noqa: E731
-        max(float(abs(energy[k] - t[0])) for k, t in enumerate(truth)),
-        max(float(np.abs(forces[k] - t[1].ravel()).max()) for k, t in enumerate(truth)),
-    ]
-    one, one_pos = flat[:1], pos[:1]
-    single = interleaved({"sgdml": lambda: theirs.predict(one), "pyff": lambda: model.predict(one_pos)}, 20)
-    batch = interleaved({"sgdml": lambda: theirs.predict(flat), "pyff": lambda: model.predict(pos)}, args.repeats)
+
+def compare(title: str, batch: int, threads: int, rounds: int) -> dict:
+    model = gdml_model(*CASES[title])
+    atoms = CASES[title][0]
+    pos = frames(atoms, batch, seed=1)
+
+    def ours():
+        energy, forces = model.predict(torch.from_numpy(pos))
+        return energy.numpy(), forces.numpy()
+
+    flat = pos.reshape(batch, -1)
+    peers = rivals({"type": "m", **arrays_of_model(model)}, batch, threads)
+    calls = {name: (lambda peer=peer: peer.predict(flat)) for name, peer in peers.items()} | {"pyff": ours}
+    times = interleaved(calls, rounds)
+    energy, forces = ours()
+    other_energy, other_forces = calls["sgdml"]()
+    best = min(("sgdml", "sgdml tuned"), key=lambda name: times[name]["median_ms"])
+    n_pairs = model.points.shape[1]
+    flops = 8 * batch * model.perms.shape[0] * model.n_train * n_pairs
     return {
-        "model": Path(model_path).stem, "read_by_sgdml": sgdml_reads, "frames": len(R), "largest_force": largest,
-        "energy_difference_relative": float(np.abs((e - E) / E).max()),
-        "force_difference_over_largest": float(np.abs(f - F).max() / largest),
-        "long_double_energy_force_sgdml": off(E, F), "long_double_energy_force_pyff": off(e, f),
-        "written_by_pyff_same_bits_in_sgdml": same_bits,
-        "single_ms": {k: 1e3 * v for k, v in single.items()}, "single_ratio": single["sgdml"] / single["pyff"],
-        "batch_ms": {k: 1e3 * v for k, v in batch.items()}, "batch_ratio": batch["sgdml"] / batch["pyff"],
+        "case": title, "batch": batch, "threads": threads, **times, "rival": best,
+        "ratio": times[best]["median_ms"] / times["pyff"]["median_ms"],
+        "ratio_of_minima": times[best]["min_ms"] / times["pyff"]["min_ms"],
+        "gflops": flops / times["pyff"]["min_ms"] / 1e6,
+        "energy_error": float(np.abs(energy - np.ravel(other_energy)).max() / np.abs(energy).max()),
+        "force_error": float(np.abs(forces.reshape(batch, -1) - other_forces).max() / np.abs(forces).max()),
     }  # fmt: skip
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(args.threads)
-    rows = [compare(m, r, args) for m, r in zip(args.files[::2], args.files[1::2], strict=True)]
-    for row in rows:
-        print(json.dumps(row, indent=1))
-    if args.out:
-        about = {
-            "machine": platform.processor() or platform.machine(),
-            "threads": args.threads,
-            "numpy": np.__version__,
-        }
-        Path(args.out).write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    torch.set_num_threads(args.threads)
+    logging.disable(logging.CRITICAL)
+    rows = []
+    for title in CASES:
+        for batch in (1, 100):
+            row = compare(title, batch, args.threads, args.rounds if batch > 1 else 10 * args.rounds)
+            rows.append(row)
+            print(f"{title:18s} batch {batch:3d}   {row['rival']:11s} {row[row['rival']]['median_ms']:9.3f} ms   pyff "
+                  f"{row['pyff']['median_ms']:8.3f} ms   ratio {row['ratio']:5.1f} (of minima "
+                  f"{row['ratio_of_minima']:5.1f})   {row['gflops']:5.1f} GFLOP/s   largest difference: energy "
+                  f"{row['energy_error']:.0e}, force {row['force_error']:.0e}", flush=True)  # fmt: skip
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        machine = {"machine": platform.processor() or platform.machine(), "isa": _core.isa()}
+        versions = {name: version(name) for name in ("torch", "numpy", "sgdml")}
+        args.json.write_text(json.dumps({**machine, "versions": versions, "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

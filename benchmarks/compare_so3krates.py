@@ -20,8 +20,8 @@ from unittest import mock
 
 import torch
 from _systems import batch, molecule
+from _timing import interleaved
 from bench_schnet import training_step
-from compare_schnet import interleaved
 
 from pyff import ops
 from pyff.models.so3krates import SO3krates, SO3kratesConfig

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from _systems import molecule, water
+from _timing import interleaved
 from ase import Atoms, units
 from ase.build import nanotube
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
-from compare_schnet import interleaved
 
 import pyff
 
