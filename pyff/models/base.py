@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from itertools import chain
 from typing import Self
 
@@ -274,7 +275,7 @@ class DirectModel(_Model):
         """None: the constant of a kernel model holds them."""
         return {}
 
-    @property
+    @cached_property
     def units(self) -> Units:
         """Units of the numbers that the model keeps."""
         return Units(self.config.energy_unit, self.config.length_unit)

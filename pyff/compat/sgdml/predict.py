@@ -11,8 +11,9 @@ import torch
 
 from pyff import ops
 from pyff.compat.sgdml.utils.desc import Desc
+from pyff.interfaces.sgdml import kind_of
 from pyff.models.gdml import GDML
-from pyff.models.gdml.sgdml_file import DEFAULT_UNITS, model_of_arrays, text_of
+from pyff.models.gdml.sgdml_file import DEFAULT_UNITS, model_of_arrays
 
 __all__ = ["GDMLPredict"]
 
@@ -43,14 +44,14 @@ class GDMLPredict:
         if log_level is not None:
             self.log.setLevel(log_level)
         arrays = {k: model[k] for k in model if k not in ("r_unit", "e_unit")}  # numbers in, numbers out
-        if text_of(arrays.get("type")) != "m":
-            raise ValueError(f"model must be of type 'm'; received {text_of(arrays.get('type'))!r}")
+        if kind_of(arrays) != "m":
+            raise ValueError(f"model must be of type 'm'; received {kind_of(arrays)!r}")
         self.use_torch = use_torch
         self._device = torch.device("cuda" if use_torch and torch.cuda.is_available() else "cpu")
         self._model = model_of_arrays(arrays, DEFAULT_UNITS).to(self._device)
         self.n_atoms, self.n_train = len(self._model.Z), self._model.n_train
         self.std, self.c = float(self._model.std), float(self._model.constant)
-        self.tril_perms_lin = np.asarray(arrays["tril_perms_lin"])
+        self.tril_perms_lin = arrays.get("tril_perms_lin")
         self.desc = Desc(self.n_atoms)
         lattice = arrays.get("lattice")
         self.lat_and_inv = None if lattice is None else (np.asarray(lattice), np.linalg.inv(lattice))

@@ -133,7 +133,7 @@ def _units(arrays: Mapping[str, np.ndarray], given: Units | str | None, name: st
     given = Units.parse(given) if isinstance(given, str) else given
     energy, length = text_of(arrays.get("e_unit")), text_of(arrays.get("r_unit"))
     if energy and length:
-        stated = Units(energy, length)
+        stated = _stated(energy, length, given, name)
         if given not in (None, stated):
             raise ModelFileError(f"{name} states the units {stated}; received {given}. Leave units out")
         return stated, f"{stated}, stated in the file"
@@ -142,6 +142,16 @@ def _units(arrays: Mapping[str, np.ndarray], given: Units | str | None, name: st
     _log.warning("%s states no units: taken as %s, sGDML's default; say units=... if they are others", name,
                  DEFAULT_UNITS)  # fmt: skip
     return DEFAULT_UNITS, f"{DEFAULT_UNITS}, sGDML's default: the file states none"
+
+
+def _stated(energy: str, length: str, given: Units | None, name: str) -> Units:
+    """The units that a file names; those given where it has names that mean nothing to pyff."""
+    try:
+        return Units(energy, length)
+    except PyffError as error:
+        if given is not None:
+            return given
+        raise ModelFileError(f"{name}: {error}. Say units='energy,length'") from None
 
 
 def _permutations(arrays: Mapping[str, np.ndarray], n_pairs: int, name: str) -> np.ndarray:

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from _sgdml import LATTICE, model_arrays, positions, wave
 from ase import Atoms
+from ase.io import write
 from ase.units import Hartree
 
 from pyff._npz import write_npz
 from pyff.compat.sgdml.intf.ase_calc import SGDMLCalculator
 from pyff.compat.sgdml.predict import GDMLPredict
 from pyff.compat.sgdml.utils.desc import Desc
-from pyff.compat.sgdml.utils.io import dataset_md5
+from pyff.compat.sgdml.utils.io import dataset_md5, read_xyz, z_str_to_z, z_to_z_str
 
 # sgdml 1.0.3 on the same arrays: energies of two geometries, all forces on the second
 ENERGY = [-68.48068836166149, -68.42325864312335]
@@ -111,5 +112,19 @@ def test_ase_calculator(arrays, tmp_path):
         atoms.get_potential_energy()
 
 
+def test_example_of_sgdml_s_readme_runs(arrays, tmp_path):
+    plain = {k: v for k, v in arrays.items() if k != "lattice"}
+    frames = [Atoms("OH2", p) for p in positions(2)]
+    write(tmp_path / "water.xyz", frames, format="xyz")
+    r, z = read_xyz(tmp_path / "water.xyz")
+    e, f = GDMLPredict(plain).predict(r)
+    assert (e.shape, f.shape) == ((2,), (2, 9))
+    np.testing.assert_allclose(r, positions(2).reshape(2, 9), atol=1e-7)
+    assert z_to_z_str(z) == ["O", "H", "H"]
+    np.testing.assert_array_equal(z_str_to_z(["O", "H", "H"]), z)
+
+
 def test_fingerprint_is_bytes():
-    assert len(dataset_md5({"z": np.zeros(1), "R": np.zeros(3), "F": np.zeros(3)})) == 32
+    data = {"z": np.zeros(1), "R": np.zeros(3), "F": np.zeros(3)}
+    assert isinstance(dataset_md5(data), bytes)
+    assert len(dataset_md5(data)) == 32

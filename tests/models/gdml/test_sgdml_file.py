@@ -146,6 +146,10 @@ def test_units_come_from_the_file_and_are_never_contradicted(tmp_path, caplog):
     assert str(load_sgdml(path).units) == "Hartree, Bohr"
     with pytest.raises(ModelFileError, match="states the units Hartree, Bohr; received eV, Angstrom"):
         load_sgdml(path, "eV,Angstrom")
+    write_npz(path, arrays | {"e_unit": np.array("a.u.?")})
+    with pytest.raises(ModelFileError, match=r"received 'a\.u\.\?'. Say units='energy,length'"):
+        load_sgdml(path)
+    assert str(load_sgdml(path, "Hartree,Bohr").units) == "Hartree, Bohr"
     write_npz(path, {k: v for k, v in arrays.items() if k not in ("e_unit", "r_unit")})
     assert str(load_sgdml(path, "eV,Angstrom").units) == "eV, Angstrom"
     assert not caplog.records
