@@ -13,6 +13,8 @@ from pyff.solvers.operators import Operator
 
 __all__ = ["Factor", "partial_cholesky"]
 
+_ROUNDING = 10 * torch.finfo(torch.float64).eps
+
 Choose = Callable[[Tensor, int], Tensor]
 Progress = Callable[[str, int, int], None]
 
@@ -21,12 +23,15 @@ Progress = Callable[[str, int, int], None]
 class Factor:
     """F [n, k] in the first n rows of `rows` [n + k, k]; the rest is room that `orthonormalize_` needs.
 
-    columns: int64 [k], columns of K in the order used; blocks: how many at a time. Both repeat F bit by bit.
+    columns: int64 [k], columns of K in the order used; blocks: how many at a time. Both repeat F bit by bit. tail: mean
+    diagonal element, and so mean eigenvalue, of K - F F^T off these columns; trace: of K.
     """
 
     rows: Tensor
     columns: Tensor
     blocks: tuple[int, ...]
+    tail: float
+    trace: float
 
     @property
     def matrix(self) -> Tensor:
@@ -45,13 +50,14 @@ def partial_cholesky(
 
     Args:
         choose: (residual diagonal d [n], room left) -> int64 [1..room], the next columns; each at most once.
-        tolerance: stop once the trace of K - F F^T is at most this fraction of the trace of K.
+        tolerance: stop once the trace of K - F F^T is at most this fraction of the trace of K; or a rounding error.
         progress: called between blocks with ("columns", done, k); what it raises ends the work.
 
     Source: Fine & Scheinberg, JMLR 2, 243 (2001); blocks: Chen, Epperly, Tropp & Webber, arXiv:2207.06503, 2304.12465.
     """
     residual = operator.diagonal()
-    n, trace = operator.size, float(residual.sum())
+    n, trace, scale = operator.size, float(residual.sum()), float(residual.max())
+    tolerance = max(tolerance, _ROUNDING)
     rows = torch.empty(n + k, k, dtype=torch.float64, device=operator.device)
     chosen: list[Tensor] = []
     done = 0
@@ -59,7 +65,7 @@ def partial_cholesky(
         if progress:
             progress("columns", done, k)
         s = choose(residual, k - done)
-        block = _next_columns(operator, rows[:n, :done], s)
+        block = _next_columns(operator, rows[:n, :done], s, scale)
         rows[:n, done : done + len(s)] = block
         residual = (residual - block.square().sum(1)).clamp_(min=0.0)
         residual[s] = 0.0
@@ -67,13 +73,14 @@ def partial_cholesky(
         done += len(s)
     if done < k:
         rows = torch.cat([rows[:n, :done], rows.new_empty(done, done)])
-    return Factor(rows, torch.cat(chosen), tuple(map(len, chosen)))
+    tail = float(residual.sum()) / max(1, n - done)
+    return Factor(rows, torch.cat(chosen), tuple(map(len, chosen)), tail, trace)
 
 
-def _next_columns(operator: Operator, factor: Tensor, s: Tensor) -> Tensor:
+def _next_columns(operator: Operator, factor: Tensor, s: Tensor, scale: float) -> Tensor:
     columns = operator.columns(s)
     if factor.shape[1]:
         columns = torch.addmm(columns, factor, factor[s].T, alpha=-1.0)
     inner = columns[s]
-    lower, _ = jittered_cholesky((inner + inner.T) / 2)
+    lower, _ = jittered_cholesky((inner + inner.T) / 2, scale=scale)
     return torch.linalg.solve_triangular(lower.T, columns, upper=True, left=False)

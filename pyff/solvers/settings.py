@@ -47,8 +47,11 @@ class IterativeSettings:
 
     def rank(self, n: int) -> int:
         """Columns of the first preconditioner of an [n, n] matrix."""
-        k = min(n, self.columns or default_columns(n))
-        return k if self.max_memory is None else min(k, columns_in_memory(n, self.max_memory))
+        return min(self.largest_rank(n), self.columns or default_columns(n))
+
+    def largest_rank(self, n: int) -> int:
+        """Columns of the largest preconditioner that memory allows."""
+        return n if self.max_memory is None else columns_in_memory(n, self.max_memory)
 
 
 @dataclass(frozen=True)

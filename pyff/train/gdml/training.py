@@ -12,6 +12,7 @@ import torch
 
 from pyff import ops
 from pyff.models.gdml import GDML
+from pyff.solvers import IterativeSettings
 from pyff.train.gdml.closed_form import Progress, closed_form_bytes, solve_closed_form
 from pyff.train.gdml.system import LinearSystem
 from pyff.train.gdml.task import GdmlTask
@@ -89,7 +90,7 @@ def choose_solver(n_points: int, per_point: int, max_memory: float | None = None
 def train_task(
     task: GdmlTask, *, solver: str = "auto", max_memory: float | None = None, device: torch.device | str = "cpu",
     progress: Progress = lambda stage, done, total: None, say: Callable[[str], None] = print,
-    checkpoint: Callable[[Trained], None] | None = None,
+    checkpoint: Callable[[Trained], None] | None = None, iterative: IterativeSettings | None = None,
 ) -> Trained:  # fmt: skip
     """Solve a task and return its model.
 
@@ -100,6 +101,7 @@ def train_task(
         progress: called as progress(stage, done, total).
         say: called with sentences for the user.
         checkpoint: called with an unfinished model now and then, by the iterative solver.
+        iterative: tolerance, preconditioner and checkpoint file of the iterative solver.
     """
     began = time.perf_counter()
     system = LinearSystem.of(task, device)
@@ -110,7 +112,9 @@ def train_task(
         from pyff.train.gdml.iterative import solve_iterative
 
         save = checkpoint and (lambda beta, info: checkpoint(_trained(task, system, beta, "cg", began, info=info)))
-        beta, info = solve_iterative(task, system, max_memory=max_memory, progress=progress, say=say, checkpoint=save)
+        beta, info = solve_iterative(
+            task, system, settings=iterative, max_memory=max_memory, progress=progress, say=say, checkpoint=save
+        )
         return _trained(task, system, beta, "cg", began, info=info)
     if solver != "closed":
         raise ValueError(f"solver must be auto, closed or iterative; received {solver!r}")
