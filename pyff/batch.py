@@ -194,7 +194,8 @@ class Output:
     energy [B] eV (float64); forces [N,3] eV/A; stress [B,3,3] eV/A^3, (1/V) dE/dstrain, NaN where the cell has no
     volume or the structure is open; atom_energy [N] eV; charges [N] e; dipole [B,3] e A; target [B], an intensive or
     extensive property other than the energy; hirshfeld [N], volumes of atoms over those of free atoms; energy_terms:
-    parts of the energy [B] by name, which add up to it; features after the last layer; attention of each layer.
+    parts of the energy [B] by name, which add up to it; uncertainty: standard deviations by
+    the name of what they belong to, in its shape and unit; features after the last layer; attention of each layer.
     """
 
     energy: Tensor | None = None
@@ -206,5 +207,6 @@ class Output:
     target: Tensor | None = None
     hirshfeld: Tensor | None = None
     energy_terms: Mapping[str, Tensor] | None = None
+    uncertainty: Mapping[str, Tensor] | None = None
     features: Features | None = None
     attention: tuple[Attention, ...] | None = None

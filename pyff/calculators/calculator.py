@@ -55,6 +55,8 @@ class Calculator(AseCalculator):
             is shifted to zero at the cutoff (SO3LR's water molecule: -5.016 eV with 12 A, -5.418 eV with math.inf).
         ewald: True: sum the Coulomb energy over the whole lattice (periodic structures only) instead of cutting it.
         units: "energy,length" of an sGDML file (.npz) that states none; without it, kcal/mol and Angstrom.
+        uncertainty: add results["uncertainty"], standard deviations {"energy": eV, "forces": [N,3] eV/A} of a kernel
+            model, to every calculation (docs/uncertainty.md). Periodic models first need `prepare_uncertainty`.
 
     Attributes:
         info: how the last results came about: model, path, filters, units of the model, dtype, device, number of atoms
@@ -76,6 +78,7 @@ class Calculator(AseCalculator):
         long_range_cutoff: float | None = None,
         ewald: bool | None = None,
         units: str | None = None,
+        uncertainty: bool = False,
     ) -> None:
         super().__init__()
         if dtype is not None and dtype not in _DTYPES:
@@ -89,6 +92,9 @@ class Calculator(AseCalculator):
             loaded = loaded if is_path else copy.deepcopy(loaded)
             set_long_range(loaded, long_range_cutoff, ewald)
         self.model = _placed(loaded, torch.device(device), _DTYPES.get(dtype, loaded.dtype), private=is_path)
+        if uncertainty:
+            self.model = _with_uncertainty(self.model, self.model_name, private=self.model is not model)
+        self._always = ("uncertainty",) if uncertainty else ()
         self._owns_model = self.model is not model
         self.implemented_properties = _offered(self.model, self.model_name)
         self.device = torch.device(device)
@@ -129,7 +135,7 @@ class Calculator(AseCalculator):
             self.atoms = atoms.copy()
         atoms = self.atoms
         # loops that read the energy first and then the forces should not pay for two calculations
-        properties = {*properties, *(self._asked_before & {"forces"})}
+        properties = {*properties, *self._always, *(self._asked_before & {"forces"})}
         try:
             results = self._compute(atoms, properties)
         except PropertyNotImplementedError:
@@ -181,20 +187,35 @@ def _placed(model: nn.Module, device: torch.device, dtype: torch.dtype, *, priva
     return (model if private else copy.deepcopy(model)).to(device=device, dtype=dtype).eval()
 
 
+def _with_uncertainty(model: nn.Module, name: str, *, private: bool) -> nn.Module:
+    """The model, or a copy, that offers its uncertainty."""
+    if "uncertainty" in model.offers:
+        return model
+    if not hasattr(model, "prepare_uncertainty"):
+        raise ValueError(f"uncertainty needs a kernel model; received {name}, a {type(model).__name__}")
+    model = model if private else copy.deepcopy(model)
+    model.prepare_uncertainty()
+    return model
+
+
 def _offered(model: nn.Module, name: str) -> list[str]:
     """ASE's names of what the model can compute."""
     offers = model.offers
     if "energy" not in offers:
         raise ValueError(f"{name} predicts {', '.join(sorted(offers))}, not an energy; a calculator needs an energy")
     sources = {"energies": "atom_energy"} | {n: n for n in ("forces", "stress", "charges", "dipole")}
-    sources |= {"hirshfeld_ratios": "hirshfeld", "energy_terms": "energy_terms"}
+    sources |= {"hirshfeld_ratios": "hirshfeld", "energy_terms": "energy_terms", "uncertainty": "uncertainty"}
     return ["energy", "free_energy", *(n for n, source in sources.items() if source in offers)]
 
 
 def _want(properties, offers: frozenset[str]) -> list[str]:
     """Names for the model: what was asked, and what costs nothing more (energies always, forces with stress, in a model
     with physics terms what they are made of)."""
-    want = ["energy", *sorted(offers & {"atom_energy"}), *(n for n in ("charges", "dipole") if n in properties)]
+    want = [
+        "energy",
+        *sorted(offers & {"atom_energy"}),
+        *(n for n in ("charges", "dipole", "uncertainty") if n in properties),
+    ]
     if "energy_terms" in offers:
         want += sorted(offers & {"charges", "hirshfeld", "energy_terms"})
     if "stress" in properties:
@@ -254,12 +275,15 @@ def _results(output: Output) -> dict[str, Any]:
             results[name] = value.double().cpu().numpy().copy()
     if output.energy_terms is not None:
         results["energy_terms"] = {name: float(energy) for name, energy in output.energy_terms.items()}
+    if output.uncertainty is not None:
+        found = output.uncertainty
+        results["uncertainty"] = {"energy": float(found["energy"]), "forces": found["forces"].cpu().numpy().copy()}
     if output.dipole is not None:
         results["dipole"] = output.dipole[0].double().cpu().numpy().copy()
     if output.stress is not None:
         results["stress"] = full_3x3_to_voigt_6_stress(output.stress[0].double().cpu().numpy())
     for name, value in results.items():
-        if not np.isfinite(list(value.values()) if isinstance(value, dict) else value).all():
+        if not all(np.isfinite(x).all() for x in (value.values() if isinstance(value, dict) else [value])):
             raise RuntimeError(
                 f"the model returned {name} that are not finite: the structure is far from anything it was trained on"
             )

@@ -22,6 +22,7 @@ from pyff import ops
 from pyff.batch import GraphBatch, Needs, Output
 from pyff.errors import PyffError
 from pyff.models.base import DirectModel
+from pyff.models.gdml.variance import GDMLVariance
 from pyff.models.registry import register
 from pyff.units import parse_energy_unit, parse_length_unit
 
@@ -97,6 +98,8 @@ class GDML(DirectModel):
         self._require_group()
         self.register_buffer("_pair_perms", ops.descriptor_permutations(self.perms), persistent=False)
         self._expansion: ops.GdmlExpansion | None = None  # made when first needed
+        self._variance: GDMLVariance | None = None
+        self._knows_uncertainty, self._geometries = False, None
 
     @classmethod
     def from_tensors(cls, config: GDMLConfig, tensors: Mapping[str, Tensor]) -> Self:
@@ -116,7 +119,8 @@ class GDML(DirectModel):
 
     @property
     def offers(self) -> frozenset[str]:
-        return frozenset({"energy", "forces"} | ({"stress"} if self.is_periodic else set()))
+        extras = {"stress"} if self.is_periodic else set()
+        return frozenset({"energy", "forces"} | extras | ({"uncertainty"} if self._knows_uncertainty else set()))
 
     @property
     def is_periodic(self) -> bool:
@@ -136,6 +140,26 @@ class GDML(DirectModel):
         energy, forces, _ = self._evaluate(pos, cell)
         return energy, forces
 
+    def prepare_uncertainty(self, pos: Tensor | None = None) -> None:
+        """Offer "uncertainty" from now on: standard deviations of energies and forces, see GDMLVariance.
+
+        pos: the training geometries [M, N, 3] in the model's length unit; may be left out for molecules.
+
+        Raises:
+            ValueError: pos is not what the model was trained on, or has to be given.
+        """
+        self._variance = GDMLVariance(self, pos)
+        self._knows_uncertainty, self._geometries = True, pos
+
+    @property
+    def variance(self) -> GDMLVariance:
+        """Variances in the model's units; needs `prepare_uncertainty`."""
+        if not self._knows_uncertainty:
+            raise RuntimeError("call prepare_uncertainty() first: a factor of the kernel matrix has to be made")
+        if self._variance is None:  # the model has moved to another device
+            self._variance = GDMLVariance(self, self._geometries)
+        return self._variance
+
     def outputs(self, batch: GraphBatch, want: frozenset[str]) -> Output:
         self.check_composition(batch)
         self._require_same_periodicity(batch)
@@ -150,7 +174,21 @@ class GDML(DirectModel):
             energy=energy * energy_factor,
             forces=forces.reshape(-1, 3) * (energy_factor / length_factor) if "forces" in want else None,
             stress=stress,
+            uncertainty=self._uncertainty(pos, batch.cell / length_factor) if "uncertainty" in want else None,
         )
+
+    def _uncertainty(self, pos: Tensor, cell: Tensor) -> dict[str, Tensor]:
+        """Standard deviations in eV and eV/A."""
+        if self.is_periodic:
+            parts = zip(*(self.variance(p[None], c) for p, c in zip(pos, cell)))
+            energy, forces = (torch.cat(part) for part in parts)
+        else:
+            energy, forces = self.variance(pos)
+        per_energy, per_length = self.units.energy_factor, self.units.length_factor
+        return {
+            "energy": energy.sqrt() * per_energy,
+            "forces": forces.sqrt().reshape(-1, 3) * (per_energy / per_length),
+        }
 
     def check_composition(self, batch: GraphBatch) -> None:
         """Raise CompositionError unless every structure has the model's atoms in the model's order."""
@@ -178,11 +216,11 @@ class GDML(DirectModel):
 
     def _apply(self, fn, *args, **kwargs):
         super()._apply(fn, *args, **kwargs)
-        self._expansion = None  # holds copies of the tensors
+        self._expansion = self._variance = None  # hold copies of the tensors
         return self
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_expansion": None}
+        return {**self.__dict__, "_expansion": None, "_variance": None}
 
     def _training_cell(self, pos: Tensor) -> Tensor | None:
         if not self.is_periodic:
