@@ -19,12 +19,12 @@ from pyff.batch import GraphBatch, Output, System
 from pyff.data.checks import CLOSEST
 from pyff.data.collate import collate
 from pyff.data.from_ase import from_ase, total_charge, unpaired_electrons
-from pyff.models.base import device_of
+from pyff.models.base import DirectModel, device_of
 from pyff.models.file import load, set_long_range
 from pyff.nn.frozen import own_weights
 
 if TYPE_CHECKING:
-    from pyff.models.base import DirectModel, EnergyModel
+    from pyff.models.base import EnergyModel
 
 __all__ = ["Calculator"]
 
@@ -163,7 +163,7 @@ class Calculator(AseCalculator):
             output = self.model(batch, want=_want(properties, self.model.offers))
         self.info = {
             "model": self.model_name,
-            "path": "learning",
+            "path": "closed form" if isinstance(self.model, DirectModel) else "learning",
             "filters": getattr(self.model, "last_filters", None),
             "units": getattr(self.model, "info", {}).get("units", "eV, Angstrom"),
             "dtype": self.dtype,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pyff.models.base import device_of
 from pyff.models.gdml import GDML
 
 __all__ = ["Error", "GdmlErrors", "prediction_errors"]
@@ -59,10 +60,11 @@ def prediction_errors(
     predicted, difference = np.empty(np.shape(forces)), None if energy is None else np.empty(len(forces))
     for a in range(0, len(pos), BATCH):
         b = min(a + BATCH, len(pos))
-        e, f = model.predict(torch.as_tensor(np.asarray(pos[a:b]), dtype=torch.float64))
-        predicted[a:b] = f.numpy()
+        batch = torch.as_tensor(np.asarray(pos[a:b]), dtype=torch.float64, device=device_of(model))
+        e, f = (x.cpu().numpy() for x in model.predict(batch))
+        predicted[a:b] = f
         if difference is not None:
-            difference[a:b] = e.numpy() - energy[a:b]
+            difference[a:b] = e - energy[a:b]
         errors = GdmlErrors.of(predicted[:b], forces[:b], None if difference is None else difference[:b])
         progress(b, errors)
     return errors

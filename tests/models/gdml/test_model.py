@@ -192,6 +192,18 @@ def test_single_precision_is_refused():
         pyff.Calculator(make_model(), dtype="float32")
 
 
+def test_copy_of_a_used_model_is_its_own():
+    """What was prepared for the kernel is not shared, and is made anew when the coefficients move."""
+    import copy
+
+    model, pos = make_model(), torch.from_numpy(water().pos)[None]
+    energy, _ = model.predict(pos)
+    other = copy.deepcopy(model)
+    other.constant += 1.0
+    assert torch.equal(model.predict(pos)[0], energy)
+    torch.testing.assert_close(other.predict(pos)[0], energy + 1.0, rtol=1e-14, atol=0)
+
+
 def test_calculator_gives_what_the_model_gives():
     from ase import Atoms
 
@@ -201,6 +213,7 @@ def test_calculator_gives_what_the_model_gives():
     assert atoms.get_potential_energy() == pytest.approx(float(energy) * KCAL, rel=1e-13)
     np.testing.assert_allclose(atoms.get_forces(), forces[0].numpy() * KCAL, rtol=1e-12)
     assert atoms.get_stress().shape == (6,)
+    assert atoms.calc.info["path"] == "closed form"
     assert "energies" not in atoms.calc.implemented_properties
     assert "stress" not in pyff.Calculator(make_model()).implemented_properties
 
