@@ -23,7 +23,8 @@ EnergyUse = Literal["constant", "constraints", "none"]
 class Source:
     """Where training and validation points come from.
 
-    train, valid: indices of frames; train_md5, valid_md5: fingerprints of the data sets they index.
+    train, valid: indices of frames; train_md5, valid_md5: fingerprints of the data sets they index. name, theory,
+    energy_unit, length_unit: as the data set states them.
     """
 
     train: np.ndarray
@@ -32,6 +33,8 @@ class Source:
     valid_md5: str = ""
     name: str = "unknown"
     theory: str = "unknown"
+    energy_unit: str | None = None
+    length_unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ def create_task(
         config=GDMLConfig.model_validate({**config.model_dump(), **update}), Z=data.Z, pos=pos,
         forces=data.forces[train], energy=None if data.energy is None else data.energy[train],
         perms=np.asarray(perms, dtype=np.int64), use_energy=use_energy,
-        source=Source(train, valid, data.md5, valid_data.md5, data.name, data.theory),
+        source=Source(train, valid, data.md5, valid_data.md5, data.name, data.theory, data.energy_unit,
+                      data.length_unit),
     )  # fmt: skip
 
 
