@@ -17,7 +17,7 @@ from pyff.models.gdml.sgdml_file import DEFAULT_UNITS, model_of_arrays, text_of
 from pyff.train.gdml.errors import GdmlErrors, prediction_errors
 from pyff.train.gdml.sampling import stratified_sample
 
-__all__ = ["ModelFile", "compute_errors", "model_files", "run_test", "run_validate"]
+__all__ = ["ModelFile", "compute_errors", "model_files", "run_test", "run_validate", "test_models"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -77,6 +77,15 @@ def run_test(
     console: Console, model: Path, dataset: Path, n_test: int, *, overwrite: bool, seed: int, device: str
 ) -> int:
     """Print errors on points that the models have not seen; the exit code."""
+    errors = test_models(console, model, dataset, n_test, overwrite=overwrite, seed=seed, device=device)
+    console.result(errors=errors)
+    return 0
+
+
+def test_models(
+    console: Console, model: Path, dataset: Path, n_test: int, *, overwrite: bool, seed: int, device: str
+) -> dict[str, dict]:
+    """Print errors on points that the models have not seen, and keep them in the files; errors by file."""
     data, rng = read_sgdml(dataset, "d"), np.random.default_rng(seed)
     results = {}
     for path in model_files(model):
@@ -86,9 +95,8 @@ def run_test(
         errors = compute_errors(console, file, data, frames, "test")
         _print_errors(console, file, data, errors, expected)
         _keep_test(console, file, data, errors, overwrite)
-        results[path.name] = errors
-    console.result(errors={name: _as_dict(errors) for name, errors in results.items()})
-    return 0
+        results[path.name] = _as_dict(errors)
+    return results
 
 
 def run_validate(console: Console, model: Path, dataset: Path, *, overwrite: bool, force: bool, device: str) -> int:

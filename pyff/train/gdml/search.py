@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -28,20 +29,38 @@ class Candidate:
     def sigma(self) -> float:
         return self.trained.task.config.sigma
 
+    @property
+    def rmse(self) -> float:
+        """Of the validation forces, what a search makes small."""
+        return self.errors.forces.rmse
 
-def search_grid(train: Callable[[float], Candidate], sigmas: Sequence[float]) -> list[Candidate]:
+
+class Tried(Protocol):
+    """A length scale that was tried, and the root mean square error of the validation forces it gave."""
+
+    @property
+    def sigma(self) -> float: ...
+
+    @property
+    def rmse(self) -> float: ...
+
+
+T = TypeVar("T", bound=Tried)
+
+
+def search_grid(train: Callable[[float], T], sigmas: Sequence[float]) -> list[T]:
     """Train with ascending sigmas until the root mean square error of the validation forces rises."""
-    found: list[Candidate] = []
+    found: list[T] = []
     for sigma in sorted(set(sigmas)):
         found.append(train(sigma))
-        if len(found) > 1 and found[-1].errors.forces.rmse > found[-2].errors.forces.rmse:
+        if len(found) > 1 and found[-1].rmse > found[-2].rmse:
             break
     return found
 
 
-def best_of(candidates: Sequence[Candidate]) -> Candidate:
+def best_of(candidates: Sequence[T]) -> T:
     """The one with the least root mean square error of the validation forces."""
-    return min(candidates, key=lambda c: c.errors.forces.rmse)
+    return min(candidates, key=lambda c: c.rmse)
 
 
 def edge_warning(sigmas: Sequence[float], best: float) -> str | None:
@@ -52,7 +71,7 @@ def edge_warning(sigmas: Sequence[float], best: float) -> str | None:
     return f"the best sigma, {best:g}, lies at the edge of the grid: {side} ones may be better"
 
 
-def refine(train: Callable[[float], Candidate], candidates: Sequence[Candidate]) -> list[Candidate]:
+def refine(train: Callable[[float], T], candidates: Sequence[T]) -> list[T]:
     """The candidates and those of a search for the minimum over log sigma.
 
     From an edge of the grid it goes on outwards until the error rises. Then Brent's method (parabolas, golden section
@@ -79,7 +98,7 @@ def refine(train: Callable[[float], Candidate], candidates: Sequence[Candidate])
             sigma = float(f"{low * np.exp(place - 1):.4g}")
         if sigma not in known:
             known[sigma] = train(sigma)
-        return known[sigma].errors.forces.rmse
+        return known[sigma].rmse
 
     if error(places[order[k]]) < min(error(places[low]), error(places[high])):
         # Brent's tolerance is relative to the place, which begins at 1 for that reason

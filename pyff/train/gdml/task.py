@@ -18,6 +18,8 @@ __all__ = ["EnergyUse", "GdmlTask", "Source", "Start", "create_task"]
 
 EnergyUse = Literal["constant", "constraints", "none"]
 
+LARGEST_CHECKED = 200  # permutations whose products are all looked at; of more only the inverses
+
 
 @dataclass(frozen=True)
 class Source:
@@ -76,8 +78,7 @@ class GdmlTask:
 
     def __post_init__(self) -> None:
         GdmlData(self.Z, self.pos, self.forces, self.energy, md5="-")  # for its checks
-        if np.ndim(self.perms) != 2 or np.shape(self.perms)[1] != len(self.Z):
-            raise DataError(f"perms must have shape [any, {len(self.Z)}]; received {list(np.shape(self.perms))}")
+        _require_group(np.asarray(self.perms), np.asarray(self.Z))
         if self.use_energy not in ("constant", "constraints", "none"):
             raise ValueError(f"use_energy must be constant, constraints or none; received {self.use_energy!r}")
         if self.use_energy != "none" and self.energy is None:
@@ -145,6 +146,23 @@ def _draw(data: GdmlData, n: int, rng: np.random.Generator, exclude: np.ndarray,
         raise PyffError(f"the number of {what} points must be 1 .. {left}; received {n} ({len(data)} frames{others})")
     # frames without energies are all alike
     return stratified_sample(np.zeros(len(data)) if data.energy is None else data.energy, n, rng, exclude)
+
+
+def _require_group(perms: np.ndarray, Z: np.ndarray) -> None:
+    """Anything else would give a matrix that is not symmetric, or a model that exchanges unlike atoms."""
+    n = len(Z)
+    if perms.ndim != 2 or perms.shape[1] != n or not len(perms):
+        raise DataError(f"perms must have shape [any, {n}]; received {list(perms.shape)}")
+    if not (np.sort(perms, axis=1) == np.arange(n)).all():
+        raise DataError(
+            f"perms must hold permutations of 0 .. {n - 1}; received numbers {perms.min()} .. {perms.max()}"
+        )
+    if not (Z[perms] == Z).all():
+        raise DataError("perms must exchange atoms of the same element only")
+    products = perms[:, perms].reshape(-1, n) if len(perms) <= LARGEST_CHECKED else np.argsort(perms, axis=1)
+    known = {row.tobytes() for row in np.ascontiguousarray(perms)}
+    if any(row.tobytes() not in known for row in np.ascontiguousarray(products, dtype=perms.dtype)):
+        raise DataError("perms must be a group: products and inverses of permutations must be among them")
 
 
 def _found(pos: np.ndarray, Z: np.ndarray, cell: np.ndarray | None) -> np.ndarray:

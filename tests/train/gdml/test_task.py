@@ -107,6 +107,20 @@ def test_with_sigma_changes_nothing_else():
     assert other.pos is made.pos and made.config.sigma == 3
 
 
+@pytest.mark.parametrize(
+    ("perms", "words"),
+    [
+        ([[1, 2, 3]], r"permutations of 0 \.\. 2; received numbers 1 \.\. 3"),
+        ([[0, 1, 2], [1, 0, 2]], "same element only"),
+        ([[0, 2, 1]], "must be a group"),
+        ([[0, 1]], r"shape \[any, 3\]"),
+    ],
+)
+def test_permutations_that_make_no_group(perms, words):
+    with pytest.raises(DataError, match=words):
+        task(water(40), perms=np.array(perms))
+
+
 @pytest.mark.parametrize("key", ["pos", "forces", "energy"])
 def test_shapes_are_checked(key):
     with pytest.raises(DataError, match=f"{key} must have shape"):

@@ -1,0 +1,86 @@
+"""`pyff gdml select`: the best model of a folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from pyff.cli.console import Console
+from pyff.cli.gdml_create import sgdml_files
+from pyff.cli.gdml_show import force_unit, number, stored_errors
+from pyff.errors import PyffError
+from pyff.interfaces.sgdml import read_sgdml, write_sgdml
+from pyff.models.gdml.sgdml_file import text_of
+from pyff.train.gdml.search import edge_warning
+
+__all__ = ["select_model", "validation_errors"]
+
+
+def validation_errors(folder: Path) -> list[tuple[float, dict | None, dict, Path]]:
+    """(sigma, errors of energies, errors of forces, file) of the validated models of a folder, ascending in sigma.
+
+    Raises PyffError for models of different points, and for tested ones: their errors are those of a test.
+    """
+    rows, points = [], set()
+    for path in sgdml_files(folder, "m"):
+        arrays = read_sgdml(path, "m")
+        if number(arrays, "n_test"):
+            raise PyffError(
+                f"{path.name} has been tested: its file holds test errors, and a model must not be chosen by those. "
+                f"`pyff gdml validate -o {folder} DATASET` puts the validation errors back"
+            )
+        names = ("idxs_train", "idxs_valid", "md5_train", "md5_valid")
+        points.add(tuple(np.sort(arrays[k], axis=None).tobytes() for k in names))
+        if errors := stored_errors(arrays, "f_err"):
+            rows.append((number(arrays, "sig"), stored_errors(arrays, "e_err"), errors, path))
+    if len(points) > 1:
+        raise PyffError(f"{folder} must hold models of the same training and validation points; they differ")
+    return sorted(rows, key=lambda row: row[0])
+
+
+def select_model(
+    console: Console, folder: Path, model_file: Path | None, *, overwrite: bool, clean: bool
+) -> Path:  # fmt: skip
+    """Print the errors, copy the best model; its file."""
+    rows = validation_errors(folder)
+    every = sgdml_files(folder, "m")
+    if not rows:
+        raise PyffError(f"{folder} must hold validated models; of {len(every)} none is. `pyff gdml validate` does it")
+    if len(rows) < len(every):
+        console.warn(f"{len(every) - len(rows)} models have not been validated, and are left out")
+    best = min(rows, key=lambda row: row[2]["rmse"])
+    _table(console, rows, best)
+    if warning := edge_warning([row[0] for row in rows], best[0]):
+        console.warn(warning)
+    arrays = read_sgdml(best[3], "m")
+    target = _target(arrays, model_file)
+    if target.exists() and not overwrite:
+        raise PyffError(f"{target} exists: --overwrite replaces it, --model_file names another")
+    write_sgdml(target, arrays)
+    console.say(f"{target}: the model with sigma {best[0]:g}")
+    if clean:
+        for path in sgdml_files(folder, "t") + every:
+            path.unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    return target
+
+
+def _target(arrays: dict, model_file: Path | None) -> Path:
+    if model_file is not None:
+        return model_file if model_file.suffix == ".npz" else Path(f"{model_file}.npz")
+    theory = re.sub(r"\.\.", ".", re.sub(r"[^\w\-_.]", ".", text_of(arrays.get("dataset_theory")) or "unknown"))
+    name = text_of(arrays.get("dataset_name")) or "unknown"
+    return Path(f"{name}-{theory}-train{np.size(arrays['idxs_train'])}-sym{len(arrays['perms'])}.npz")
+
+
+def _table(console: Console, rows, best) -> None:
+    table = []
+    for row in rows:
+        energy = ["-", "-"] if row[1] is None else [row[1]["mae"], row[1]["rmse"]]
+        table.append([f"{row[0]:g}", *energy, row[2]["mae"], row[2]["rmse"], "<- best" if row is best else ""])
+    energy_unit, force = force_unit(read_sgdml(best[3], "m"))
+    console.table(["sigma", "energy MAE", "RMSE", "forces MAE", "RMSE", ""], table,
+                  f"validation errors, {energy_unit} and {force}")  # fmt: skip

@@ -1,0 +1,197 @@
+"""pyff gdml create, train, select, all: sgdml's files, their rules, what goes on and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from _gdml_toy import water
+
+import pyff
+from pyff.cli import run
+from pyff.cli.gdml_create import parse_sigmas
+from pyff.errors import PyffError
+from pyff.interfaces.sgdml import dataset_arrays, read_sgdml, write_sgdml
+from pyff.interfaces.sgdml.training import arrays_of_trained, task_of_arrays
+from pyff.train.gdml import train_task
+
+SWAP = np.array([[0, 1, 2], [0, 2, 1]])
+FOLDER = "sgdml_cv_water-Morse-train20-sym"
+
+
+def write_dataset(path, m: int = 60, seed: int = 0, **changes) -> None:
+    data = water(m, seed=seed)
+    arrays = dataset_arrays(data.Z, data.pos, data.forces, data.energy, name="water", theory="Morse", perms=SWAP,
+                            e_unit="kcal/mol", r_unit="Ang")  # fmt: skip
+    write_sgdml(path, {k: v for k, v in (arrays | changes).items() if v is not None})
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_dataset("data.npz")
+    return tmp_path
+
+
+def gdml(capsys, *args) -> dict:
+    assert run(["gdml", *map(str, args), "--json"]) == 0, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)
+
+
+def failed(capsys, *args) -> str:
+    assert run(["gdml", *map(str, args)]) == 1
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        (["10:10:90"], tuple(range(10, 100, 10))),
+        (["3:5"], (3, 4, 5)),
+        (["7.5", "2", "2"], (2, 7.5)),
+        (["0.1:0.1:0.3"], (0.1, 0.2, 0.3)),
+    ],
+)
+def test_numbers_and_ranges(texts, numbers):
+    assert parse_sigmas(texts) == pytest.approx(numbers)
+
+
+@pytest.mark.parametrize(("text", "words"), [("9:3", "empty range"), ("a", "numbers and ranges"), ("0", "positive")])
+def test_no_numbers(text, words):
+    with pytest.raises(PyffError, match=words):
+        parse_sigmas([text])
+
+
+def test_create_writes_a_task_per_sigma_with_the_same_points(folder, capsys):
+    assert gdml(capsys, "create", "data.npz", 20, 10, "-s", 1, "2:2:6", 7.5)["task_dir"] == FOLDER
+    names = sorted(p.name for p in (folder / FOLDER).iterdir())
+    assert names == [f"task-train20-sym2-sig{s}.npz" for s in ("0001", "0002", "0004", "0006", "0007.5")]
+    tasks = [read_sgdml(folder / FOLDER / name) for name in names]
+    assert [float(t["sig"]) for t in tasks] == [1, 2, 4, 6, 7.5]
+    assert tasks[0]["sig"].dtype.kind == "i"
+    for task in tasks[1:]:
+        np.testing.assert_array_equal(task["idxs_train"], tasks[0]["idxs_train"])
+    assert not set(tasks[0]["idxs_train"]) & set(tasks[0]["idxs_valid"])
+
+
+def test_sigmas_end_where_other_arguments_begin(folder, capsys):
+    gdml(capsys, "create", "-s", 1, 2, "data.npz", 20, 10)
+    assert len(list((folder / FOLDER).iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "end", "key", "value"),
+    [
+        ("--no_E", "-sym-noE", "use_E", False),
+        ("--E_cstr", "-sym-Ecstr", "use_E_cstr", True),
+        ("--gdml", "", "use_sym", False),
+    ],
+)
+def test_options_of_the_task(folder, capsys, option, end, key, value):
+    made = gdml(capsys, "create", "data.npz", 20, 10, option, "-s", 3)["task_dir"]
+    assert made == f"sgdml_cv_water-Morse-train20{end}"
+    assert (
+        bool(read_sgdml(folder / made / f"task-train20-sym{1 if option == '--gdml' else 2}-sig0003.npz")[key]) is value
+    )
+
+
+def test_create_again_adds_what_is_missing(folder, capsys):
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 1, 2)
+    first = (folder / FOLDER / "task-train20-sym2-sig0001.npz").read_bytes()
+    gdml(capsys, "create", "data.npz", 20, 10, "--seed", 5, "-s", 1, 2, 3)
+    assert (folder / FOLDER / "task-train20-sym2-sig0001.npz").read_bytes() == first
+    points = [read_sgdml(p)["idxs_train"] for p in sorted((folder / FOLDER).iterdir())]
+    assert len(points) == 3 and all(np.array_equal(p, points[0]) for p in points)
+
+
+def test_another_search_in_the_folder_is_refused_or_overwritten(folder, capsys):
+    (folder / "tasks").mkdir()
+    (folder / "tasks" / "notes.npz").write_bytes(b"PK\x05\x06" + bytes(18))  # an empty archive of someone else
+    gdml(capsys, "create", "data.npz", 20, 10, "--task_dir", "tasks", "-s", 1, 2)
+    assert "tasks of another search" in failed(capsys, "create", "data.npz", 20, 11, "--task_dir", "tasks", "-s", 1)
+    gdml(capsys, "create", "data.npz", 20, 11, "--task_dir", "tasks", "-o", "-s", 1)
+    assert sorted(p.name for p in (folder / "tasks").iterdir()) == ["notes.npz", "task-train20-sym2-sig0001.npz"]
+
+
+def test_permutations_of_a_file_that_counts_from_1(folder, capsys):
+    np.savez(folder / "perms.npz", perms=SWAP + 1)
+    write_dataset("bare.npz", perms=None)
+    made = gdml(capsys, "create", "bare.npz", 20, 10, "--perms_from", "perms.npz", "-s", 2)["task_dir"]
+    np.testing.assert_array_equal(read_sgdml(folder / made / "task-train20-sym2-sig0002.npz")["perms"], SWAP)
+
+
+def test_training_ends_where_the_error_rises_and_goes_on_where_it_was(folder, capsys):
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 0.2, 1, 4, 200, 400)
+    models = gdml(capsys, "train", FOLDER, "data.npz")["models"]
+    errors = [read_sgdml(m)["f_err"].item()["rmse"] for m in models]
+    assert errors[-1] > errors[-2] == min(errors)
+    assert len(models) < 5
+    before = (folder / models[0]).read_bytes()
+    assert gdml(capsys, "train", FOLDER, "data.npz")["models"] == models
+    assert (folder / models[0]).read_bytes() == before
+    assert not list((folder / FOLDER).glob("_*"))
+
+
+def test_lazy_skips_what_failed_before(folder, capsys):
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 1, 4)
+    path = folder / FOLDER / "task-train20-sym2-sig0001.npz"
+    write_sgdml(path, read_sgdml(path) | {"tried_training": True})
+    models = gdml(capsys, "train", FOLDER, "data.npz", "--lazy")["models"]
+    assert models == [f"{FOLDER}/model-train20-sym2-sig0004.npz"]
+
+
+def test_other_validation_data_are_refused_after_the_model_is_safe(folder, capsys):
+    write_dataset("other.npz", seed=3)
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 3)
+    assert "validation data set must be that of the task" in failed(capsys, "train", FOLDER, "other.npz")
+    assert (folder / FOLDER / "model-train20-sym2-sig0003.npz").exists()
+
+
+def test_select_copies_the_best_and_deletes_only_when_asked(folder, capsys):
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 0.2, 1, 4)
+    models = gdml(capsys, "train", FOLDER, "data.npz")["models"]
+    best = min(models, key=lambda m: read_sgdml(m)["f_err"].item()["rmse"])
+    chosen = gdml(capsys, "select", FOLDER)["model"]
+    assert chosen == "water-Morse-train20-sym2.npz"
+    assert read_sgdml(chosen)["sig"] == read_sgdml(best)["sig"]
+    assert (folder / FOLDER).exists()
+    assert "--overwrite" in failed(capsys, "select", FOLDER)
+    gdml(capsys, "select", FOLDER, "--model_file", "mine", "--clean")
+    assert (folder / "mine.npz").exists() and not (folder / FOLDER).exists()
+
+
+def test_select_refuses_tested_models(folder, capsys):
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 4)
+    (model,) = gdml(capsys, "train", FOLDER, "data.npz")["models"]
+    gdml(capsys, "test", model, "data.npz")
+    assert "test errors" in failed(capsys, "select", FOLDER)
+
+
+def test_all_makes_a_model_that_a_calculator_takes(folder, capsys):
+    result = gdml(capsys, "all", "data.npz", 20, 10, 25, "--refine", "-s", 0.2, 1, 4)
+    assert result["test"]["n"] == 25
+    assert (folder / result["picture"]).read_bytes().startswith(b"\x89PNG")
+    assert len(result["validation"]) > 3
+    data = water(3, seed=8)
+    energy, _ = pyff.load(result["model"]).predict(torch.from_numpy(data.pos))
+    np.testing.assert_allclose(energy.numpy(), data.energy, atol=0.2 * np.ptp(data.energy))
+
+
+def test_all_without_points_for_a_test(folder, capsys):
+    result = gdml(capsys, "all", "data.npz", 40, 20, "-s", 4)
+    assert result["test"] is None and (folder / result["model"]).exists()
+
+
+def test_resume_of_a_closed_form_has_nothing_to_do(folder, capsys):
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 4)
+    task = task_of_arrays(read_sgdml(folder / FOLDER / "task-train20-sym2-sig0004.npz"))
+    write_sgdml("model.npz", arrays_of_trained(train_task(task, say=lambda text: None)))
+    assert "closed form" in failed(capsys, "resume", "model.npz", "data.npz", "data.npz")
+    write_dataset("other.npz", seed=3)
+    assert "other.npz must be the data set" in failed(capsys, "resume", "model.npz", "other.npz", "data.npz")
+
+
+def test_options_that_exclude_each_other(folder, capsys):
+    assert "--no_E and --E_cstr" in failed(capsys, "create", "data.npz", 20, 10, "--no_E", "--E_cstr")
