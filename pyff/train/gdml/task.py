@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-import torch
 
 from pyff.errors import DataError, PyffError
 from pyff.models.gdml import GDMLConfig
+from pyff.models.gdml.permutations import checked_permutations, find_permutations
 from pyff.train.gdml.data import GdmlData
 from pyff.train.gdml.sampling import stratified_sample
 
 __all__ = ["EnergyUse", "GdmlTask", "Source", "Start", "create_task"]
 
 EnergyUse = Literal["constant", "constraints", "none"]
-
-LARGEST_CHECKED = 200  # permutations whose products are all looked at; of more only the inverses
 
 
 @dataclass(frozen=True)
@@ -64,6 +61,7 @@ class GdmlTask:
 
     Raises:
         DataError: shapes that do not fit each other, or no energies where they are to be used.
+        ValueError: perms that are no group of permutations of like atoms.
     """
 
     config: GDMLConfig
@@ -78,7 +76,7 @@ class GdmlTask:
 
     def __post_init__(self) -> None:
         GdmlData(self.Z, self.pos, self.forces, self.energy, md5="-")  # for its checks
-        _require_group(np.asarray(self.perms), np.asarray(self.Z))
+        checked_permutations(self.perms, self.Z)
         if self.use_energy not in ("constant", "constraints", "none"):
             raise ValueError(f"use_energy must be constant, constraints or none; received {self.use_energy!r}")
         if self.use_energy != "none" and self.energy is None:
@@ -101,7 +99,7 @@ class GdmlTask:
 def create_task(
     data: GdmlData, n_train: int, n_valid: int, config: GDMLConfig, *, valid_data: GdmlData | None = None,
     perms: np.ndarray | None = None, use_sym: bool = True, use_energy: EnergyUse = "constant",
-    rng: np.random.Generator, find_permutations: Callable[..., np.ndarray] | None = None,
+    rng: np.random.Generator,
 ) -> GdmlTask:  # fmt: skip
     """Draw training and validation points, stratified by energy, and find the symmetries.
 
@@ -110,7 +108,6 @@ def create_task(
         config: hyper-parameters; units and cell are taken from the data.
         perms: permutations to use; else those of the data, else those found in the training points.
         use_sym: False: the identity only (GDML instead of sGDML).
-        find_permutations: called as f(pos, Z, cell) on at most 1000 training points.
 
     Raises:
         DataError, PyffError: too few frames, or data sets of different atoms.
@@ -127,7 +124,7 @@ def create_task(
     elif perms is None:
         perms = data.perms
     if perms is None:
-        perms = (find_permutations or _found)(pos[rng.permutation(n_train)[:1000]], data.Z, data.cell)
+        perms = find_permutations(pos, data.Z, data.cell, rng=rng)
     update = {"cell": None if data.cell is None else tuple(map(tuple, data.cell.tolist()))}
     update |= {k: getattr(data, k) for k in ("energy_unit", "length_unit") if getattr(data, k)}
     return GdmlTask(
@@ -146,27 +143,3 @@ def _draw(data: GdmlData, n: int, rng: np.random.Generator, exclude: np.ndarray,
         raise PyffError(f"the number of {what} points must be 1 .. {left}; received {n} ({len(data)} frames{others})")
     # frames without energies are all alike
     return stratified_sample(np.zeros(len(data)) if data.energy is None else data.energy, n, rng, exclude)
-
-
-def _require_group(perms: np.ndarray, Z: np.ndarray) -> None:
-    """Anything else would give a matrix that is not symmetric, or a model that exchanges unlike atoms."""
-    n = len(Z)
-    if perms.ndim != 2 or perms.shape[1] != n or not len(perms):
-        raise DataError(f"perms must have shape [any, {n}]; received {list(perms.shape)}")
-    if not (np.sort(perms, axis=1) == np.arange(n)).all():
-        raise DataError(
-            f"perms must hold permutations of 0 .. {n - 1}; received numbers {perms.min()} .. {perms.max()}"
-        )
-    if not (Z[perms] == Z).all():
-        raise DataError("perms must exchange atoms of the same element only")
-    products = perms[:, perms].reshape(-1, n) if len(perms) <= LARGEST_CHECKED else np.argsort(perms, axis=1)
-    known = {row.tobytes() for row in np.ascontiguousarray(perms)}
-    if any(row.tobytes() not in known for row in np.ascontiguousarray(products, dtype=perms.dtype)):
-        raise DataError("perms must be a group: products and inverses of permutations must be among them")
-
-
-def _found(pos: np.ndarray, Z: np.ndarray, cell: np.ndarray | None) -> np.ndarray:
-    from pyff.models.gdml.permutations import find_permutations
-
-    found = find_permutations(torch.from_numpy(pos), torch.as_tensor(Z), None if cell is None else torch.tensor(cell))
-    return np.asarray(found)
