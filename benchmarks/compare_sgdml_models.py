@@ -1,6 +1,6 @@
 """Predictions of sGDML's model files: pyff against sgdml, both against long double, and the time of a prediction.
 
-    python benchmarks/compare_sgdml_models.py MODEL.npz FRAMES.npz [MODEL.npz FRAMES.npz ...] --threads 1 --out sgdml.json
+    python benchmarks/compare_sgdml_models.py MODEL.npz FRAMES.npz [MODEL.npz FRAMES.npz ...] --out sgdml.json
 
 Needs sgdml (an environment of its own: sgdml 1.0.3 needs numpy below 2.4). FRAMES.npz holds R [M, N, 3]; the first 100
 are predicted. Model files written by pyff from the arrays it has read must give sgdml the same bits.
