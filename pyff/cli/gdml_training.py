@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 
 from pyff.cli.app import Debug, Json, Quiet, _examples
 from pyff.cli.console import Console
-from pyff.cli.gdml import Cpu, MaxMemory, MaxProcesses, Overwrite, Seed, app, gdml, use_machine
+from pyff.cli.gdml import MaxMemory, MaxProcesses, Overwrite, Seed, app, gdml, use_machine
 
 __all__ = ["app"]
 
@@ -62,6 +62,7 @@ TaskDir = Annotated[Path | None, typer.Option("--task_dir", help="Folder for the
 ModelFile = Annotated[Path | None, typer.Option("--model_file", help="File for the model.", show_default=False)]
 Lazy = Annotated[bool, typer.Option("--lazy", help="Skip tasks that were tried before without success.")]
 Clean = Annotated[bool, typer.Option("--clean", help="Then delete the folder's tasks and models (sgdml does).")]
+OnCpu = Annotated[bool, typer.Option("--cpu", help="Accepted; training runs on the CPU.", rich_help_panel="Machine")]
 Refine = Annotated[bool, typer.Option("--refine", help="Then search for a better length scale between the best ones.")]
 
 
@@ -106,7 +107,7 @@ def train(
     task_dir: Annotated[Path, typer.Argument(help="Folder of tasks, or one task (.npz).", show_default=False)],
     valid_dataset: Annotated[Path, typer.Argument(help="Data set of the validation points.", show_default=False)],
     lazy: Lazy = False, overwrite: Overwrite = False, max_memory: MaxMemory = None, max_processes: MaxProcesses = None,
-    cpu: Cpu = False, quiet: Quiet = False, json: Json = False, debug: Debug = False,
+    cpu: OnCpu = False, quiet: Quiet = False, json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """Models of tasks, ascending in length scale until the errors of the validation forces rise.
 
@@ -116,7 +117,7 @@ def train(
     from pyff.cli.gdml_train import TrainOptions, next_step, train_tasks
 
     console = Console(quiet, json)
-    options = TrainOptions(valid_dataset, lazy, overwrite, max_memory, use_machine(max_processes, cpu))
+    options = TrainOptions(valid_dataset, lazy, overwrite, max_memory, use_machine(max_processes, cpu=True))
     models = train_tasks(console, task_dir, options)
     console.say(f"\nnext: {next_step(models, valid_dataset)}")
     console.result(models=models)
@@ -132,14 +133,14 @@ def resume(
     model: Annotated[Path, typer.Argument(help="Model whose iterative solver did not converge.", show_default=False)],
     dataset: Annotated[Path, typer.Argument(help="Data set it was trained on.", show_default=False)],
     valid_dataset: Annotated[Path, typer.Argument(help="Data set of its validation points.", show_default=False)],
-    overwrite: Overwrite = False, max_memory: MaxMemory = None, max_processes: MaxProcesses = None, cpu: Cpu = False,
+    overwrite: Overwrite = False, max_memory: MaxMemory = None, max_processes: MaxProcesses = None, cpu: OnCpu = False,
     quiet: Quiet = False, json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """Go on with the training of a model from its coefficients."""
     from pyff.cli.gdml_train import TrainOptions, resume_model
 
     console = Console(quiet, json)
-    options = TrainOptions(valid_dataset, False, overwrite, max_memory, use_machine(max_processes, cpu))
+    options = TrainOptions(valid_dataset, False, overwrite, max_memory, use_machine(max_processes, cpu=True))
     resume_model(console, model, dataset, options)
     console.say(f"\nnext: pyff gdml test {model} {dataset}")
     console.result(model=model)
@@ -185,7 +186,7 @@ def all_(
     valid: ValidData = None, test: TestData = None, sig: Sigmas = None, lam: Lam = 1e-10, no_symmetry: Gdml = False,
     perms_from: PermsFrom = None, no_E: NoE = False, E_cstr: ECstr = False, task_dir: TaskDir = None,
     model_file: ModelFile = None, lazy: Lazy = False, refine: Refine = False, clean: Clean = False,
-    overwrite: Overwrite = False, max_memory: MaxMemory = None, max_processes: MaxProcesses = None, cpu: Cpu = False,
+    overwrite: Overwrite = False, max_memory: MaxMemory = None, max_processes: MaxProcesses = None, cpu: OnCpu = False,
     seed: Seed = 0, quiet: Quiet = False, json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """From a data set to a tested model: create, train, select and test, and a picture of the errors.
@@ -198,6 +199,6 @@ def all_(
 
     options = CreateOptions.parse(dataset, n_train, n_valid, valid, sig, lam, no_symmetry, perms_from, no_E, E_cstr,
                                   task_dir, overwrite, seed)  # fmt: skip
-    training = TrainOptions(valid or dataset, lazy, overwrite, max_memory, use_machine(max_processes, cpu))
+    training = TrainOptions(valid or dataset, lazy, overwrite, max_memory, use_machine(max_processes, cpu=True))
     return run_all(Console(quiet, json), options, training, test or dataset, n_test, model_file, refine=refine,
                    clean=clean)  # fmt: skip

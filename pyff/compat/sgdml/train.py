@@ -39,7 +39,7 @@ class GDMLTrain:
     Args:
         max_memory: GiB that a solver may use; beyond, the iterative one is taken. None: what is free.
         max_processes: number of threads; None leaves it to torch.
-        use_torch: solve on the first CUDA device where there is one.
+        use_torch: accepted and not used: training runs on the CPU.
     """
 
     def __init__(
@@ -47,7 +47,6 @@ class GDMLTrain:
     ) -> None:
         self.log = logging.getLogger(__name__)
         self._max_memory, self._max_processes = max_memory, max_processes
-        self._device = "cuda" if use_torch and torch.cuda.is_available() else "cpu"
 
     def create_task(
         self, train_dataset: Arrays, n_train: int, valid_dataset: Arrays, n_valid: int, sig: float, lam: float = 1e-10,
@@ -97,7 +96,7 @@ class GDMLTrain:
             save_progr_callback(_as_numpy_loads(arrays_of_trained(trained)))
 
         trained = train_task(
-            task_of_arrays(dict(task)), max_memory=self._max_memory, device=self._device, progress=progress,
+            task_of_arrays(dict(task)), max_memory=self._max_memory, progress=progress,
             say=self.log.info, checkpoint=save if save_progr_callback else None,
         )  # fmt: skip
         for text in trained.labels.warnings() if trained.labels else ():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,19 @@ def fit(
     warnings = [edge_warning([c.sigma for c in found], best.sigma)]
     warnings += best.trained.labels.warnings() if best.trained.labels else []
     report = GdmlReport(best, tuple(found), tested, tuple(w for w in warnings if w))
+    best.trained.model.info = _record(task, best, tested)
     return best.trained.model, report
+
+
+def _record(task: GdmlTask, best: Candidate, test: GdmlErrors | None) -> dict[str, Any]:
+    """What the model file remembers, as JSON values; errors in the units of the data."""
+    source, errors = task.source, test or best.errors
+    info = {
+        "data": source.name, "theory": source.theory, "md5_train": source.train_md5, "md5_valid": source.valid_md5,
+        "n_train": len(source.train), "n_valid": len(source.valid), "n_test": test.n if test else 0,
+        "solver": best.trained.solver, "forces_error": vars(errors.forces).copy(),
+    }  # fmt: skip
+    return info if errors.energy is None else info | {"energy_error": vars(errors.energy).copy()}
 
 
 def _gdml_data(data: GdmlData | Dataset | str | Path) -> GdmlData:

@@ -97,7 +97,7 @@ def train_task(
     Args:
         solver: "closed", "iterative", or "auto": closed form where its memory fits.
         max_memory: GiB that the solver may use; else what is free.
-        device: where the system is solved.
+        device: where the system is solved; kernels for its matrix exist on the CPU only. The model is on the CPU.
         progress: called as progress(stage, done, total).
         say: called with sentences for the user.
         checkpoint: called with an unfinished model now and then, by the iterative solver.
@@ -126,16 +126,16 @@ def _trained(task, system, beta, solver, began, lam=None, info=None) -> Trained:
     coef, coef_energy = system.coefficients(beta)
     forces, energies = system.split(beta)
     model = GDML(
-        task.config, task.Z, train=system.x, coef=coef, perms=torch.as_tensor(task.perms), coef_energy=coef_energy,
-        std=system.std,
+        task.config, task.Z, train=system.x, coef=coef, perms=torch.as_tensor(task.perms, device=system.x.device),
+        coef_energy=coef_energy, std=system.std,
     )  # fmt: skip
     labels = None
     if task.use_energy != "none":
         labels = _set_constant(model, task, system)
     to_numpy = lambda t: None if t is None else t.cpu().numpy()  # noqa: E731
     return Trained(
-        model.eval(), task, to_numpy(-forces), to_numpy(energies), solver, system.lam if lam is None else lam, labels,
-        time.perf_counter() - began, info or {},
+        model.cpu().eval(), task, to_numpy(-forces), to_numpy(energies), solver,
+        system.lam if lam is None else lam, labels, time.perf_counter() - began, info or {},
     )  # fmt: skip
 
 

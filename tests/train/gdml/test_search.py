@@ -65,7 +65,7 @@ def test_fit_from_frames_to_tested_model():
     assert report.test.n == 80 - 25 - 20
     assert report.test.forces.mae < 0.05 * np.abs(water(80).forces).mean()
     assert "<- best" in report.text() and "on 35 frames" in report.text()
-    json.dumps(model.info)
+    assert json.loads(json.dumps(model.info))["forces_error"]["mae"] == report.test.forces.mae
 
 
 def test_refined_fit_is_not_worse():
