@@ -1,4 +1,4 @@
-"""What simulations and models say: vibrations from trajectories, attention per atom."""
+"""What simulations and models say: vibrations and diffusion from trajectories, attention per atom."""
 
 from __future__ import annotations
 
@@ -12,22 +12,38 @@ from pyff.analysis.attention import (
     attention_per_atom,
 )
 from pyff.analysis.attention_read import ModelAttention, read_attention
+from pyff.analysis.diffusion import (
+    Arrhenius,
+    Diffusion,
+    arrhenius,
+    arrhenius_panel,
+    diffusion,
+    mean_square_displacement,
+    msd_panel,
+)
 from pyff.analysis.motion import Motion, read_motion, vibrational_velocities
 from pyff.analysis.spectrum import Peak, Spectrum, average_spectra, power_spectrum, spectrum_panel
 
 __all__ = [
+    "Arrhenius",
     "AtomAttention",
+    "Diffusion",
     "DistanceAttention",
     "ModelAttention",
     "Motion",
     "PairAttention",
     "Peak",
     "Spectrum",
+    "arrhenius",
+    "arrhenius_panel",
     "attention_by_distance",
     "attention_by_elements",
     "attention_panels",
     "attention_per_atom",
     "average_spectra",
+    "diffusion",
+    "mean_square_displacement",
+    "msd_panel",
     "power_spectrum",
     "read_attention",
     "read_motion",
