@@ -98,7 +98,7 @@ def train(pos: np.ndarray, n_train: int, out: Path) -> Path:
         name="H in Pd", theory="EMT", energy_unit="eV", length_unit="Angstrom",
     )  # fmt: skip
     perms = supercell_group(crystal(), adsorbate=[H]).perms
-    model, report = fit(data, n_train, 20, sigma=(4, 8, 16, 32), perms=np.asarray(perms))
+    model, report = fit(data, n_train, 20, sigma=(16, 32, 64, 128), perms=np.asarray(perms))
     print(f"{len(perms)} permutations\n{report.text()}")
     pyff.save(model, out / "model.safetensors")
     return out / "model.safetensors"

@@ -9,6 +9,8 @@ import time
 
 import numpy as np
 import pytest
+import torch
+from _data import shared_data
 from _ipi import BOHR, HARTREE, Server, served
 from _toy import toy_model
 from ase import Atoms
@@ -19,6 +21,8 @@ from ase.calculators.emt import EMT
 
 import pyff
 from pyff.interfaces.ipi import Address, Driver, ProtocolError, connect
+from pyff.models.schnet import SchNet, SchNetConfig
+from pyff.models.so3krates import SO3krates, SO3kratesConfig
 
 
 class Fixed(AseCalculator):
@@ -99,6 +103,32 @@ def test_model_is_served_with_its_own_forces():
     assert energy * HARTREE == pytest.approx(atoms.get_potential_energy(), rel=1e-12)
     np.testing.assert_allclose(forces * HARTREE / BOHR, wanted, atol=1e-12)
     assert not virial.any()  # open structures have none
+
+
+def _model(name: str):
+    if name == "sgdml":
+        return shared_data("model_sgdml_2018") / "ethanol.npz"
+    torch.manual_seed(0)
+    if name == "schnet":
+        return SchNet(SchNetConfig(n_features=16, n_interactions=1), elements=[1, 6, 8]).eval()
+    config = SO3kratesConfig(n_features=24, n_heads=2, degrees=(1, 2, 3), n_layers=1, n_rbf=8, cutoff=4.0, charges=True,
+                             zero_init_output=False)  # fmt: skip
+    return SO3krates(config, elements=[1, 6, 8]).eval()
+
+
+@pytest.mark.parametrize(("name", "extras"), [("schnet", []), ("so3krates", ["dipole", "charges"]), ("sgdml", [])])
+def test_every_kind_of_model_can_be_served(name, extras):
+    atoms = molecule("CH3CH2OH")
+    atoms.calc = pyff.Calculator(_model(name), dtype="float64")
+    with served(atoms, extras) as (server, _):
+        energy, forces, _, sent = server.compute(atoms)
+    assert energy * HARTREE == pytest.approx(atoms.get_potential_energy(), rel=1e-10)
+    # large coefficients of both signs in the published sGDML model amplify what the change of units rounds off
+    np.testing.assert_allclose(forces * HARTREE / BOHR, atoms.get_forces(), atol=1e-6 if name == "sgdml" else 1e-10)
+    assert sorted(sent) == sorted(extras)
+    if extras:
+        np.testing.assert_allclose(sent["dipole"], atoms.get_dipole_moment(), atol=1e-9)
+        assert np.ptp(sent["charges"]) > 0 and sum(sent["charges"]) == pytest.approx(0, abs=1e-9)
 
 
 def test_open_structure_does_not_take_the_cell():
