@@ -91,11 +91,16 @@ def arrays_of_model(model: GDML) -> dict[str, Any]:
     A file needs more: the points it was trained and validated on, errors (`pyff.interfaces.sgdml`).
 
     Raises:
-        ValueError: a kernel that sGDML does not have.
+        ValueError: a kernel, or a choice of images, that sGDML does not have.
     """
     config = model.config
     if config.profile != "matern52":
         raise ValueError(f"sGDML has the matern52 kernel only; this model has {config.profile}. Save .safetensors")
+    if config.cell is not None and config.images == "search" and _skewness(np.array(config.cell)) > 1e-6:
+        raise ValueError(
+            "sGDML rounds fractional coordinates, which in this skewed cell does not find the nearest images that this "
+            "model was trained with (images='search'). Save .safetensors, or train with images='round'"
+        )
     perms = model.perms.cpu()
     linear = descriptor_permutations(perms) + model.points.shape[1] * torch.arange(len(perms))[:, None]
     sigma = int(config.sigma) if config.sigma.is_integer() else config.sigma  # sgdml prints with %d
@@ -187,13 +192,18 @@ def _of_atoms(on_pairs: np.ndarray, n_atoms: int) -> np.ndarray:
 
 
 def _warn_of_skewed(cell: np.ndarray, name: str) -> None:
-    directions = cell / np.linalg.norm(cell, axis=1, keepdims=True)
-    if np.abs(directions @ directions.T - np.eye(3)).max() > _SKEWED:
+    if _skewness(cell) > _SKEWED:
         _log.warning(
             "%s: the cell is skewed, where sGDML's rounding does not always find the nearest image: energies jump when "
             "it finds another one. The model was trained so and is computed so",
             name,
         )
+
+
+def _skewness(cell: np.ndarray) -> float:
+    """Largest cosine between two lattice vectors; 0 in orthogonal cells."""
+    directions = cell / np.linalg.norm(cell, axis=1, keepdims=True)
+    return float(np.abs(directions @ directions.T - np.eye(3)).max())
 
 
 def _record(arrays: Mapping[str, np.ndarray], units_note: str) -> dict[str, Any]:

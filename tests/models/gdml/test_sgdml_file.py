@@ -13,6 +13,7 @@ from ase import Atoms
 
 import pyff
 from pyff._npz import read_npz, write_npz
+from pyff.models.gdml import GDMLConfig
 from pyff.models.gdml.sgdml_file import arrays_of_model, load_sgdml, model_of_arrays
 from pyff.models.schema import ModelFileError
 from pyff.ops import descriptor_permutations, inverse_distances, jacobian_transpose_product, reference
@@ -138,6 +139,16 @@ def test_arrays_of_a_model_are_those_of_its_file():
             assert found.dtype == arrays[name].dtype, name
             np.testing.assert_array_equal(found, arrays[name], err_msg=name)
     assert (written["r_unit"], written["e_unit"]) == ("Angstrom", "kcal/mol")
+
+
+def test_model_that_sgdml_would_compute_otherwise_is_not_written():
+    model = model_of_arrays(model_arrays(LATTICE))
+    for change, sentence in (({"profile": "rbf"}, "matern52 kernel only"), ({"images": "search"}, "this skewed cell")):
+        model.config = GDMLConfig.model_validate(
+            {**model_of_arrays(model_arrays(LATTICE)).config.model_dump(), **change}
+        )
+        with pytest.raises(ValueError, match=sentence):
+            arrays_of_model(model)
 
 
 def test_units_come_from_the_file_and_are_never_contradicted(tmp_path, caplog):
