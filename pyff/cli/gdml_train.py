@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from pyff.errors import PyffError
 from pyff.interfaces.sgdml import dataset_md5, fingerprint, read_sgdml, write_sgdml
 from pyff.interfaces.sgdml.training import arrays_of_trained, task_from_model, task_of_arrays
 from pyff.models.gdml.sgdml_file import text_of
+from pyff.solvers import IterativeSettings
 from pyff.train.gdml import GdmlTask, Trained, train_task
 
 __all__ = ["TrainOptions", "next_step", "resume_model", "train_one", "train_tasks"]
@@ -29,6 +30,14 @@ class TrainOptions:
     overwrite: bool
     max_memory: float | None
     device: str
+    solver: str = "auto"
+    preconditioner: str = "rpcholesky"
+    columns: int | None = None
+
+    def iterative(self, unfinished: Path) -> IterativeSettings:
+        """Of the iterative solver; its checkpoint lies beside the unfinished model."""
+        checkpoint = unfinished.with_name(f"_solver_{unfinished.stem.removeprefix('_unconv_')}.ckpt")
+        return IterativeSettings(self.preconditioner, self.columns, checkpoint=checkpoint)
 
 
 def train_tasks(console: Console, path: Path, options: TrainOptions) -> list[Path]:
@@ -88,7 +97,7 @@ def resume_model(console: Console, model: Path, dataset: Path, options: TrainOpt
     if _is_converged(model):
         console.warn("the model has converged to the tolerance of its solver")
     else:
-        trained = _train(console, task_from_model(arrays, data), options, model, solver="iterative")
+        trained = _train(console, task_from_model(arrays, data), replace(options, solver="iterative"), model)
         write_sgdml(model, arrays_of_trained(trained))
     file = ModelFile.read(model)
     if not stored_errors(file.arrays, "f_err") or options.overwrite:
@@ -101,10 +110,11 @@ def next_step(models: list[Path], dataset: Path) -> str:
     return f"pyff gdml test {models[0]} {dataset}" if one else f"pyff gdml select {models[0].parent}"
 
 
-def _train(console: Console, task: GdmlTask, options: TrainOptions, unfinished: Path, solver: str = "auto") -> Trained:
+def _train(console: Console, task: GdmlTask, options: TrainOptions, unfinished: Path) -> Trained:
     with console.progress(100, unit="") as shown:
         trained = train_task(
-            task, solver=solver, max_memory=options.max_memory, device=options.device, say=console.say,
+            task, solver=options.solver, iterative=options.iterative(unfinished), max_memory=options.max_memory,
+            device=options.device, say=console.say,
             progress=lambda stage, done, total: shown(100 * done / total, f"{stage} {100 * done / total:.0f} %"),
             checkpoint=lambda t: write_sgdml(unfinished, arrays_of_trained(t)),
         )  # fmt: skip

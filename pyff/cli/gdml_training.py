@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -63,6 +63,19 @@ ModelFile = Annotated[Path | None, typer.Option("--model_file", help="File for t
 Lazy = Annotated[bool, typer.Option("--lazy", help="Skip tasks that were tried before without success.")]
 Clean = Annotated[bool, typer.Option("--clean", help="Then delete the folder's tasks and models (sgdml does).")]
 OnCpu = Annotated[bool, typer.Option("--cpu", help="Accepted; training runs on the CPU.", rich_help_panel="Machine")]
+SolverName = Annotated[
+    Literal["auto", "closed", "iterative"],
+    typer.Option(help="Closed form, conjugate gradients, or whichever memory allows.", rich_help_panel="Solver"),
+]
+Preconditioner = Annotated[
+    Literal["rpcholesky", "leverage", "random", "cholesky", "truncated", "points"],
+    typer.Option(help="How the iterative solver picks columns of the kernel matrix.", rich_help_panel="Solver"),
+]
+Columns = Annotated[
+    int | None,
+    typer.Option(help="How many; fewer take less memory and more steps.", min=1, rich_help_panel="Solver",
+                 show_default="chosen"),
+]  # fmt: skip
 Refine = Annotated[bool, typer.Option("--refine", help="Then search for a better length scale between the best ones.")]
 
 
@@ -101,13 +114,17 @@ def create(
         pyff gdml train sgdml_cv_ethanol-PBE-train200-sym ethanol.npz
         # a single task, in at most 8 GB: the iterative solver beyond
         pyff gdml train tasks/task-train1000-sym6-sig0020.npz ethanol.npz -m 8
+        # stopped? the same command goes on
+        pyff gdml train tasks ethanol.npz --solver iterative --preconditioner cholesky --columns 1000
     """)
 )
 def train(
     task_dir: Annotated[Path, typer.Argument(help="Folder of tasks, or one task (.npz).", show_default=False)],
     valid_dataset: Annotated[Path, typer.Argument(help="Data set of the validation points.", show_default=False)],
-    lazy: Lazy = False, overwrite: Overwrite = False, max_memory: MaxMemory = None, max_processes: MaxProcesses = None,
-    cpu: OnCpu = False, quiet: Quiet = False, json: Json = False, debug: Debug = False,
+    lazy: Lazy = False, overwrite: Overwrite = False, solver: SolverName = "auto",
+    preconditioner: Preconditioner = "rpcholesky", columns: Columns = None, max_memory: MaxMemory = None,
+    max_processes: MaxProcesses = None, cpu: OnCpu = False, quiet: Quiet = False, json: Json = False,
+    debug: Debug = False,
 ) -> int:  # fmt: skip
     """Models of tasks, ascending in length scale until the errors of the validation forces rise.
 
@@ -117,7 +134,8 @@ def train(
     from pyff.cli.gdml_train import TrainOptions, next_step, train_tasks
 
     console = Console(quiet, json)
-    options = TrainOptions(valid_dataset, lazy, overwrite, max_memory, use_machine(max_processes, cpu=True))
+    options = TrainOptions(valid_dataset, lazy, overwrite, max_memory, use_machine(max_processes, cpu=True), solver,
+                           preconditioner, columns)  # fmt: skip
     models = train_tasks(console, task_dir, options)
     console.say(f"\nnext: {next_step(models, valid_dataset)}")
     console.result(models=models)
@@ -133,14 +151,16 @@ def resume(
     model: Annotated[Path, typer.Argument(help="Model whose iterative solver did not converge.", show_default=False)],
     dataset: Annotated[Path, typer.Argument(help="Data set it was trained on.", show_default=False)],
     valid_dataset: Annotated[Path, typer.Argument(help="Data set of its validation points.", show_default=False)],
-    overwrite: Overwrite = False, max_memory: MaxMemory = None, max_processes: MaxProcesses = None, cpu: OnCpu = False,
+    overwrite: Overwrite = False, preconditioner: Preconditioner = "rpcholesky", columns: Columns = None,
+    max_memory: MaxMemory = None, max_processes: MaxProcesses = None, cpu: OnCpu = False,
     quiet: Quiet = False, json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """Go on with the training of a model from its coefficients."""
     from pyff.cli.gdml_train import TrainOptions, resume_model
 
     console = Console(quiet, json)
-    options = TrainOptions(valid_dataset, False, overwrite, max_memory, use_machine(max_processes, cpu=True))
+    options = TrainOptions(valid_dataset, False, overwrite, max_memory, use_machine(max_processes, cpu=True),
+                           preconditioner=preconditioner, columns=columns)  # fmt: skip
     resume_model(console, model, dataset, options)
     console.say(f"\nnext: pyff gdml test {model} {dataset}")
     console.result(model=model)

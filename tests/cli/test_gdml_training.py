@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -191,6 +193,38 @@ def test_resume_of_a_closed_form_has_nothing_to_do(folder, capsys):
     assert "closed form" in failed(capsys, "resume", "model.npz", "data.npz", "data.npz")
     write_dataset("other.npz", seed=3)
     assert "other.npz must be the data set" in failed(capsys, "resume", "model.npz", "other.npz", "data.npz")
+
+
+def test_iterative_training_with_chosen_columns(folder, capsys):
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 2)
+    (model,) = gdml(capsys, "train", FOLDER, "data.npz", "--solver", "iterative", "--preconditioner", "random",
+                    "--columns", 40)["models"]  # fmt: skip
+    arrays = read_sgdml(model, "m")
+    assert str(arrays["solver_name"]) == "cg" and len(arrays["inducing_pts_idxs"]) == 40
+    assert arrays["solver_resid"] <= arrays["solver_tol"] * arrays["norm_y_train"]
+    assert sorted(p.name[:6] for p in (folder / FOLDER).iterdir()) == ["model-", "task-t"]
+
+
+def test_interrupted_training_goes_on_with_the_same_command(folder, capsys, monkeypatch):
+    import pyff.solvers.iterative as solver
+
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 2)
+    train = ("train", FOLDER, "data.npz", "--solver", "iterative", "--columns", 30)
+    step, steps = solver.ConjugateGradients.step, []
+
+    def step_then_interrupt(self, *args):
+        step(self, *args)
+        steps.append(len(self.norms) - 1)
+        if len(steps) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(solver.ConjugateGradients, "step", step_then_interrupt)
+    assert run(["gdml", *map(str, train)]) != 0
+    capsys.readouterr()
+    assert sorted(p.name[:7] for p in (folder / FOLDER).iterdir()) == ["_solver", "_unconv", "task-tr"]
+    gdml(capsys, *train)
+    assert sorted(p.name[:7] for p in (folder / FOLDER).iterdir()) == ["model-t", "task-tr"]
+    assert steps == list(range(1, len(steps) + 1)) and len(steps) > 3  # the fourth step follows the third
 
 
 def test_options_that_exclude_each_other(folder, capsys):

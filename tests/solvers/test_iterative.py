@@ -205,9 +205,9 @@ def test_progress_tells_stage_residual_and_time_left(operator):
 
 
 def test_number_of_columns_follows_the_published_rule():
-    # Bluecher et al. 2023, default m = 1, k_min = 100
+    # Bluecher et al. 2023, m = 1, k_min = 100
     for n, k in ((31_400, 3_700), (75_000, 6_600), (158_000, 10_800), (500_000, 23_300)):
-        assert default_columns(n) == pytest.approx(k, rel=0.02)
+        assert default_columns(n, k_min=100) == pytest.approx(k, rel=0.02)
     assert default_columns(5) == 5
     assert default_columns(15_700, k_min=10, m=0.87) < default_columns(15_700) < default_columns(15_700, k_min=316)
 
