@@ -24,6 +24,7 @@ from pyff.ops import _gdml, reference
 from pyff.ops._check import address, require, require_device, runs_on_twin
 from pyff.ops._check import kernel as native
 from pyff.ops._gdml_translations import arranged
+from pyff.ops._lattice import reduced
 
 __all__ = [
     "GdmlKernel",
@@ -67,8 +68,9 @@ def inverse_distances(
     """Descriptors x [B, D] of positions [B, N, 3] and gradients g [B, D, 3] = (r_a - r_b) / |r_a - r_b|^3.
 
     dx_k/dr_b = g_k, dx_k/dr_a = -g_k. cell [3, 3], rows are lattice vectors: distances to the nearest image, found
-    among 27 ("search") or by rounding fractional coordinates ("round", what sGDML does; not the nearest in skewed
-    cells).
+    among 27 of the reduced cell ("search"; the nearest in every cell) or by rounding fractional coordinates ("round",
+    what sGDML does; not the nearest in skewed cells). Where two images are equally near, x is continuous and g is not:
+    forces jump by 2 f x^2 along the line between them, f = -dE/dx.
     """
     op = "inverse_distances"
     require(op, "pos", pos, (None, None, 3), torch.float64)
@@ -77,7 +79,7 @@ def inverse_distances(
     if cell is not None:
         require(op, "cell", cell, (3, 3), torch.float64)
         require_device(op, pos.device, cell=cell)
-        cell = cell.contiguous()
+        cell = (reduced(cell) if images == "search" else cell).contiguous()
     if runs_on_twin(op, pos):
         return reference.inverse_distances(pos, cell, images)
     pos = pos.contiguous()

@@ -10,6 +10,7 @@ from torch import Tensor
 from pyff.ops import _gdml, gdml, reference
 from pyff.ops._check import address, kernel, require, require_device, runs_on_twin
 from pyff.ops._gdml_translations import arranged
+from pyff.ops._lattice import reduced
 from pyff.ops.gdml import GdmlKernel
 
 __all__ = ["GdmlCovariance", "GdmlExpansion"]
@@ -69,7 +70,9 @@ class GdmlExpansion:
         self._require_geometry(pos, cell, images)
         if not isinstance(self._packed, _gdml.PackedExpansion):
             return self._predict_in_steps(pos, cell, images, virial)
-        pos, cell = pos.contiguous(), None if cell is None else cell.contiguous()
+        pos = pos.contiguous()
+        if cell is not None:
+            cell = (reduced(cell) if images == "search" else cell).contiguous()
         b = pos.shape[0]
         energy, forces = pos.new_empty(b), torch.empty_like(pos)
         strained = pos.new_empty(b, 3, 3) if virial else None
