@@ -3,6 +3,7 @@
 #include "bindings/cfconv_args.hpp"
 #include "bindings/cuda_library.hpp"
 #include "bindings/distance_args.hpp"
+#include "bindings/gdml_product_args.hpp"
 #include "bindings/pair_energy_args.hpp"
 #include "core/status.hpp"
 
@@ -79,6 +80,21 @@ void pair_energy_on(int order, std::int64_t n_atoms, int kind, const PairConstan
 void distance_matrix_on(const DistanceSizes& sizes, const std::array<Address, 3>& arrays, int kind, double sigma,
                         int threads, const Target& target) {
   run(&Library::distance_matrix, 0, distance_params(sizes, arrays, kind, sigma, threads), target);
+}
+
+void gdml_descriptors_on(std::int64_t n_structures, std::int64_t n_atoms, const std::array<Address, 4>& arrays,
+                         int images, int threads, const Target& target) {
+  run(&Library::gdml_descriptors, 0, gdml_descriptor_params(n_structures, n_atoms, arrays, images, threads), target);
+}
+
+void gdml_jacobian_on(int order, std::int64_t n_structures, std::int64_t n_atoms, const std::array<Address, 3>& arrays,
+                      int threads, const Target& target) {
+  run(&Library::gdml_jacobian, order, gdml_jacobian_params(n_structures, n_atoms, arrays, threads), target);
+}
+
+void gdml_product_on(const ExpansionArgs& expansion, std::int64_t n_queries, const std::array<Address, 3>& arrays,
+                     int threads, const Target& target) {
+  run(&Library::gdml_product, 0, gdml_product_params(expansion, n_queries, arrays, threads), target);
 }
 
 // n_atoms, n_systems, pos, cell, pbc, batch, ptr, cutoff
@@ -161,6 +177,9 @@ void bind_cuda(py::module_& m) {
   m.def("cuda_equivariant_attention_float64", &attention_on<double>);
   m.def("cuda_pair_energy", &pair_energy_on);
   m.def("cuda_distance_matrix", &distance_matrix_on);
+  m.def("cuda_gdml_descriptors", &gdml_descriptors_on);
+  m.def("cuda_gdml_jacobian", &gdml_jacobian_on);
+  m.def("cuda_gdml_product", &gdml_product_on);
   m.def("cuda_neighbor_count", &neighbor_count);
   m.def("cuda_neighbor_fill", &neighbor_fill);
 }

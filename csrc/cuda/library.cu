@@ -8,6 +8,7 @@
 #include "cuda/devices.hpp"
 #include "cuda/distance_matrix.hpp"
 #include "cuda/equivariant_attention.hpp"
+#include "cuda/gdml_product.hpp"
 #include "cuda/pair_energy.hpp"
 
 namespace pyff::cuda {
@@ -62,6 +63,9 @@ const Library library{message,
                       PYFF_OP_FUNCTIONS(equivariant_attention, AttentionParams<double>),
                       PYFF_OP_FUNCTIONS(pair_energy, PairEnergyParams),
                       PYFF_OP_FUNCTIONS(distance_matrix, DistanceParams),
+                      PYFF_OP_FUNCTIONS(gdml_descriptors, GdmlDescriptorParams),
+                      PYFF_OP_FUNCTIONS(gdml_jacobian, GdmlJacobianParams),
+                      PYFF_OP_FUNCTIONS(gdml_product, GdmlProductParams),
                       [](const NeighborParams* params, std::int64_t* bytes) {
                         return guarded([&] { *bytes = neighbor_count_scratch(*params); });
                       },

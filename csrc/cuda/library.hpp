@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "api/distance.hpp"
+#include "api/gdml_product.hpp"
 #include "api/pyff.hpp"
 #include "cuda/call.hpp"
 #include "cuda/neighbor_list.hpp"
@@ -32,6 +33,9 @@ struct Library {
   OpFunctions<AttentionParams<double>> equivariant_attention_float64;
   OpFunctions<PairEnergyParams> pair_energy;
   OpFunctions<DistanceParams> distance_matrix;
+  OpFunctions<GdmlDescriptorParams> gdml_descriptors;
+  OpFunctions<GdmlJacobianParams> gdml_jacobian;
+  OpFunctions<GdmlProductParams> gdml_product;
   Status (*neighbor_count_scratch)(const NeighborParams* params, std::int64_t* bytes);
   Status (*neighbor_count)(const NeighborParams* params, const Call* call);
   Status (*neighbor_fill_scratch)(const NeighborParams* params, std::int64_t* bytes);
@@ -44,7 +48,8 @@ constexpr std::int64_t library_layout() {
   for (const std::size_t size :
        {sizeof(Library), sizeof(Call), sizeof(NeighborParams), sizeof(NeighborSummary),
         sizeof(CfconvTableParams<float>), sizeof(CfconvNetworkParams<float>), sizeof(AttentionParams<float>),
-        sizeof(PairEnergyParams), sizeof(DistanceParams)})
+        sizeof(PairEnergyParams), sizeof(DistanceParams), sizeof(GdmlDescriptorParams),
+        sizeof(GdmlJacobianParams), sizeof(GdmlProductParams)})
     layout = layout * 1009 + static_cast<std::int64_t>(size);
   return layout;
 }

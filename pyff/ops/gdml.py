@@ -20,8 +20,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pyff.ops import _gdml, reference
-from pyff.ops._check import address, require, require_device, runs_on_twin
+from pyff.ops import _gdml
+from pyff.ops._check import address, require, require_device
 from pyff.ops._check import kernel as native
 from pyff.ops._gdml_translations import arranged
 from pyff.ops._lattice import reduced
@@ -80,8 +80,6 @@ def inverse_distances(
         require(op, "cell", cell, (3, 3), torch.float64)
         require_device(op, pos.device, cell=cell)
         cell = (reduced(cell) if images == "search" else cell).contiguous()
-    if runs_on_twin(op, pos):
-        return reference.inverse_distances(pos, cell, images)
     pos = pos.contiguous()
     b, n = pos.shape[:2]
     x = pos.new_empty(b, n * (n - 1) // 2)
@@ -97,8 +95,6 @@ def jacobian_product(g: Tensor, v: Tensor) -> Tensor:
     require(op, "v", v, (None, None, 3), torch.float64)
     b, n = v.shape[:2]
     require(op, "g", g, (b, n * (n - 1) // 2, 3), torch.float64)
-    if runs_on_twin(op, g):
-        return reference.jacobian_product(g, v)
     return _jacobian(0, g, v, g.new_empty(g.shape[:2]))[1]
 
 
@@ -107,8 +103,6 @@ def jacobian_transpose_product(g: Tensor, u: Tensor) -> Tensor:
     op = "jacobian_transpose_product"
     require(op, "u", u, (None, None), torch.float64)
     require(op, "g", g, (*u.shape, 3), torch.float64)
-    if runs_on_twin(op, g):
-        return reference.jacobian_transpose_product(g, u)
     return _jacobian(1, g, g.new_empty(u.shape[0], atoms_of(op, u.shape[1]), 3), u)[0]
 
 
@@ -143,6 +137,4 @@ def gdml_product(
     _gdml.require_expansion(op, train, coef, perms, coef_energy)
     require(op, "query", query, (None, train.shape[1]), torch.float64)
     require_device(op, train.device, query=query)
-    if runs_on_twin(op, query):
-        return reference.gdml_product(query, train, coef, perms, kernel, coef_energy)
     return arranged(train, coef, perms, kernel, coef_energy).product(query.contiguous())

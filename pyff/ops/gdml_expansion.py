@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pyff.ops import _gdml, gdml, reference
-from pyff.ops._check import address, kernel, require, require_device, runs_on_twin
+from pyff.ops import _gdml, gdml
+from pyff.ops._check import address, kernel, require, require_device
 from pyff.ops._gdml_translations import arranged
 from pyff.ops._lattice import reduced
 from pyff.ops.gdml import GdmlKernel
@@ -44,19 +44,13 @@ class GdmlExpansion:
         _gdml.require_expansion(op, train, coef, perms, coef_energy)
         self.n_atoms = gdml.atoms_of(op, train.shape[1])
         self.constant, self.device = float(constant), train.device
-        self._twin = self._packed = None
-        if runs_on_twin(op, train):
-            self._twin = [x if x is None else x.clone() for x in (train, coef, perms, coef_energy)]
-            self._twin.insert(3, kernel)
-        else:
-            self._packed = arranged(train, coef, perms, kernel, coef_energy)
+        self._packed = arranged(train, coef, perms, kernel, coef_energy)
+        self._is_fused = isinstance(self._packed, _gdml.PackedExpansion) and train.device.type == "cpu"
 
     def product(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """f [B, D] and E [B], without the constant, of descriptors float64 [B, D]; see `gdml_product`."""
         require("GdmlExpansion", "query", query, (None, self.n_atoms * (self.n_atoms - 1) // 2), torch.float64)
         require_device("GdmlExpansion", self.device, query=query)
-        if self._packed is None:
-            return reference.gdml_product(query, *self._twin)
         return self._packed.product(query.contiguous())
 
     def predict(
@@ -68,7 +62,7 @@ class GdmlExpansion:
         cell: float64 [3, 3] or [B, 3, 3], rows are lattice vectors, or None; images: see `inverse_distances`.
         """
         self._require_geometry(pos, cell, images)
-        if not isinstance(self._packed, _gdml.PackedExpansion):
+        if not self._is_fused:
             return self._predict_in_steps(pos, cell, images, virial)
         pos = pos.contiguous()
         if cell is not None:
@@ -122,11 +116,7 @@ class GdmlCovariance:
         require_device(op, x.device, g=g)
         self.n_atoms, self.n_points, self.energies = gdml.atoms_of(op, x.shape[1]), x.shape[0], energies
         self._x, self._g = x.contiguous(), g.contiguous()
-        self._twin = self._packed = None
-        if runs_on_twin(op, x):
-            self._twin = (perms, kernel)
-        else:
-            self._packed = arranged(x, torch.zeros_like(x), perms, kernel, None)
+        self._packed = arranged(x, torch.zeros_like(x), perms, kernel, None)
 
     @property
     def size(self) -> int:
@@ -139,9 +129,6 @@ class GdmlCovariance:
         n_forces = 3 * self.n_atoms * self.n_points
         coef = gdml.jacobian_product(self._g, v[:n_forces].reshape(self.n_points, self.n_atoms, 3))
         coef_energy = -v[n_forces:] if self.energies else None
-        if self._packed is None:
-            f, energy = reference.gdml_product(self._x, self._x, coef, *self._twin, coef_energy)
-        else:
-            f, energy = self._packed.with_coefficients(coef, coef_energy).product(self._x)
+        f, energy = self._packed.with_coefficients(coef, coef_energy).product(self._x)
         forces = gdml.jacobian_transpose_product(self._g, f).neg_().reshape(-1)
         return torch.cat([forces, -energy]) if self.energies else forces

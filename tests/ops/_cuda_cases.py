@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from _gdml import random_positions, rotations
 from _graphs import edge_arguments, graph_batch, random_crystal, random_molecule
 
 from pyff import ops
@@ -68,3 +69,25 @@ def pair_energy(device, law, *, cutoff: float | None = CUTOFF):
         return zbl, [b.pos, b.cell, *(positive(*size, seed=3) for size in ((4,), (4,), (), ()))]
     op = lambda pos, cell, charges: ops.coulomb_energy(pos, cell, b.batch, b, charges, **end)  # noqa: E731
     return op, [b.pos, b.cell, draw(n, seed=4).to(device)]
+
+
+def gdml(device) -> dict:
+    """Descriptors, products with Jacobians, expansions and covariances of a few sizes, name -> tensor on the CPU."""
+    cell = torch.tensor([[6.0, 0, 0], [2.5, 5.5, 0], [-1.0, 2.0, 6.5]], dtype=torch.float64, device=device)
+    out = {}
+    for b, m, n, p, images in ((1, 50, 9, 6, None), (7, 33, 13, 3, "search"), (40, 5, 4, 1, "round")):
+        pos = (random_positions(b, n, seed=5, spread=0.5).to(device), random_positions(m, n).to(device))
+        cells = () if images is None else (cell, images)
+        (query, g), (train, _) = (ops.inverse_distances(x, *cells) for x in pos)
+        perms = ops.descriptor_permutations(rotations(n, p)).to(device)
+        coef, coef_energy = draw(*train.shape).to(device), draw(m, seed=1).to(device)
+        for kernel in (ops.GdmlKernel(2.0), ops.GdmlKernel(0.9, "rbf")):
+            f, energy = ops.gdml_product(query, train, coef, perms, kernel)
+            with_energies = ops.gdml_product(query, train, coef, perms, kernel, coef_energy)
+            parts = {"x": query, "g": g, "f": f, "energy": energy, "f_e": with_energies[0], "e": with_energies[1]}
+            parts["Ju"] = ops.jacobian_product(g, draw(b, n, 3).to(device))
+            parts["JTu"] = ops.jacobian_transpose_product(g, f)
+            covariance = ops.GdmlCovariance(query, g, perms, kernel, energies=True)
+            parts["Kv"] = covariance(draw(covariance.size).to(device))
+            out |= {f"{name} {m} {kernel.profile}": x.cpu() for name, x in parts.items()}
+    return out

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from _cuda_cases import CUTOFF, PAIR_LAWS, attention, batch, draw, pair_energy
+from _cuda_cases import CUTOFF, PAIR_LAWS, attention, batch, draw, gdml, pair_energy
 from _graphs import edge_arguments, random_crystal, random_molecule
 from _twins import derivatives, error
 
@@ -125,6 +125,12 @@ def test_distances_on_the_gpu_equal_the_cpu(norm):
     kind = {"l1": "laplacian", "l2": "gaussian"}[norm]
     got = ops.kernel_matrix(x.cuda(), None, 300.0, kind).cpu()
     assert error(got, ops.kernel_matrix(x, None, 300.0, kind)) < 1e-12 and torch.equal(got, got.T)
+
+
+def test_gdml_on_the_gpu_equals_the_cpu():
+    want, got = gdml("cpu"), gdml("cuda")
+    for name, x in want.items():
+        assert float((got[name] - x).abs().max()) < 1e-12 * float(x.abs().max()), name
 
 
 def _cuda_or_none(x):

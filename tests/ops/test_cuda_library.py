@@ -239,6 +239,39 @@ print(max(float((a - b).abs().max()) for a, b in zip(*results)) < 1e-13)
 """
 
 
+GDML = """
+import sys
+from functools import partial
+
+import _cuda_cases as cases
+import torch
+
+from pyff.ops import _check, _cuda
+
+torch.set_num_threads(1)
+called, results = set(), []
+
+
+def through_library(name, device):
+    called.add(name)
+    return partial(_cuda.call, name, device)
+
+
+for kernel in (_check.kernel, through_library):
+    for name in ("_gdml.kernel", "gdml.native"):
+        module, _, attribute = name.partition(".")
+        setattr(sys.modules[f"pyff.ops.{module}"], attribute, kernel)
+    results.append(cases.gdml("cpu"))
+for name, want in results[0].items():
+    assert float((results[1][name] - want).abs().max()) < 1e-12 * float(want.abs().max()), name
+print(*sorted(called))
+"""
+
+
+def test_gdml_through_the_library_equals_the_cpu_ops(host_library):
+    assert run_python(GDML, host_library) == "gdml_descriptors gdml_jacobian gdml_product"
+
+
 def test_attention_through_the_library_equals_the_cpu_op(host_library):
     assert run_python(ATTENTION, host_library) == "equivariant_attention_float32 equivariant_attention_float64"
 
