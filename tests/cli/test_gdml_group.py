@@ -1,0 +1,57 @@
+"""pyff gdml group: the permutations of a crystal, for pyff gdml create --perms."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from pyff._npz import read_npz
+from pyff.cli import run
+from pyff.interfaces.sgdml import dataset_arrays, read_sgdml, write_sgdml
+from pyff.models.gdml.symmetry import supercell_group
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Copper, 8 atoms."""
+    monkeypatch.chdir(tmp_path)
+    ideal, rng = bulk("Cu", "fcc").repeat(2), np.random.default_rng(0)
+    frames = []
+    for _ in range(20):
+        frame = ideal.copy()
+        frame.rattle(0.08, rng=rng)
+        frame.calc = EMT()
+        frames.append((frame.positions, frame.get_forces(), frame.get_potential_energy()))
+    pos, forces, energy = map(np.array, zip(*frames))
+    arrays = dataset_arrays(ideal.numbers, pos, forces, energy, name="copper", theory="EMT", e_unit="eV", r_unit="Ang",
+                            cell=ideal.cell[:])  # fmt: skip
+    write_sgdml("copper.npz", arrays)
+    return tmp_path
+
+
+def test_group_of_a_crystal_is_used_by_create(folder, capsys):
+    assert run(["gdml", "group", "copper.npz", "--json"]) == 0
+    expected = supercell_group(bulk("Cu", "fcc").repeat(2))
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"permutations": len(expected), "translations": 8, "file": "copper-group.npz"}
+    perms = read_npz(folder / "copper-group.npz")["perms"]
+    assert {*map(tuple, perms.tolist())} == {*map(tuple, expected.perms.tolist())}
+    assert run(["gdml", "create", "copper.npz", "5", "5", "--perms", "copper-group.npz", "-s", "10"]) == 0
+    (task,) = folder.glob("sgdml_cv_*/task-*.npz")
+    assert len(read_sgdml(task, "t")["perms"]) == len(expected)
+
+
+def test_errors_name_the_fix(folder, capsys):
+    assert run(["gdml", "group", "copper.npz"]) == 0
+    assert run(["gdml", "group", "copper.npz"]) == 1
+    assert "overwrite it with -o" in capsys.readouterr().err
+    arrays = read_sgdml(folder / "copper.npz", "d")
+    write_sgdml("open.npz", {name: value for name, value in arrays.items() if name != "lattice"})
+    assert run(["gdml", "group", "open.npz"]) == 1
+    assert "must be of a crystal" in capsys.readouterr().err
+    assert run(["gdml", "group", "copper.npz", "-a", "9", "--out", "x.npz"]) == 1
+    assert "9" in capsys.readouterr().err
