@@ -295,7 +295,12 @@ class Driver:
         if not self.extras:
             return ""
         results = self.atoms.calc.results
-        return json.dumps({name: _plain(results[name]) for name in self.extras}, allow_nan=False)
+        try:
+            return json.dumps({name: _plain(results[name]) for name in self.extras}, allow_nan=False)
+        except ValueError:
+            raise RuntimeError(
+                f"the calculator returned a number in {', '.join(self.extras)} that is not finite"
+            ) from None
 
     def _forces(self, wire: _Wire) -> None:
         if self._state != "HAVEDATA":
@@ -312,7 +317,8 @@ def _leave(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
         connection.settimeout(_LEAVE)
-        while connection.recv(1 << 16):
+        end = time.monotonic() + _LEAVE
+        while time.monotonic() < end and connection.recv(1 << 16):
             pass
 
 

@@ -207,6 +207,24 @@ def test_numbers_that_are_not_finite_are_never_sent(name):
     assert isinstance(outcome.error, RuntimeError) and f"number in {said} that is not finite" in str(outcome.error)
 
 
+def test_extras_that_are_not_finite_are_never_sent():
+    with served(pair(dipole=np.array([0, np.nan, 0])), ["dipole"]) as (server, outcome):
+        server.positions(pair())
+        with pytest.raises(EOFError):
+            server.read(1)
+    assert isinstance(outcome.error, RuntimeError) and "number in dipole that is not finite" in str(outcome.error)
+
+
+def test_driver_that_leaves_does_not_wait_for_a_server_that_never_stops():
+    with served(pair()) as (server, outcome):
+        server.header("NONSENSE")
+        end = time.monotonic() + 10
+        with pytest.raises(OSError):
+            while time.monotonic() < end:
+                server.header("STATUS")
+    assert isinstance(outcome.error, ProtocolError)
+
+
 def test_silence_ends_in_a_sentence():
     with served(pair(), timeout=0.05) as (_, outcome):
         time.sleep(0.3)
