@@ -6,8 +6,7 @@ Labels come from ASE's effective medium theory (EMT), for 32 Pd and one H in a p
 with ASE's parameters it has to climb 1.4 eV from one octahedral site to the next (experiment: 0.23 eV), and never does.
 Here its cohesion E0 is -0.4 eV instead of -3.21 eV, which makes that 0.3 eV.
 
-1. Langevin dynamics with EMT at 1200 K gives half of the frames; for the others, because H is seldom there, it is put
-   on the way between two sites and all atoms are shaken.
+1. Frames: EMT's metal moves at 1000 K while H is led to and fro between an octahedral and a tetrahedral site.
 2. The model learns from `--train` of them with the 1536 permutations that the space group of the supercell makes.
 3. Model and EMT simulate H at several temperatures; its mean-square displacement relative to the metal gives D.
 4. Energies along the way between two sites, the metal relaxed, are compared with the activation energy.
@@ -86,10 +85,19 @@ def hopping(pos: np.ndarray, blocks: int) -> Diffusion:
     return diffusion(motion, [H], fit=(0.1 * piece, 0.4 * piece), blocks=blocks)
 
 
-def on_the_way(n: int) -> np.ndarray:
-    """Positions [n, 33, 3] with H between the sites and Gaussian displacements of 0.1 A."""
-    rng = np.random.default_rng(0)
-    return np.array([crystal(way).positions + rng.normal(0, 0.1, (33, 3)) for way in rng.uniform(0, 1, n)])
+def sample(n: int, temperature: float = 1000) -> np.ndarray:
+    """Positions [n, 33, 3]: H goes to and fro between two sites, the metal at `temperature` around it."""
+    rng, atoms, frames = np.random.default_rng(0), crystal(), []
+    atoms.calc = reference()
+    start_velocities(atoms, temperature, 0)
+    for k in range(n):
+        drift = (atoms.positions[:H] - crystal().positions[:H]).mean(0)
+        held = crystal(0.5 - 0.5 * np.cos(np.pi * k / 25)).positions[H] + drift
+        atoms.positions[H], atoms.constraints = held, FixAtoms([H])
+        run_md(atoms, MDSettings(steps=15, temperature=temperature, timestep=4, friction=10, seed=k))
+        frames.append(atoms.positions.copy())
+        frames[-1][H] += rng.normal(0, 0.1, 3)
+    return np.array(frames)
 
 
 def train(pos: np.ndarray, n_train: int, out: Path) -> Path:
@@ -136,10 +144,10 @@ def main() -> None:
 
     path = args.out / "model.safetensors"
     if not path.exists():
-        print("frames to learn from")
-        frames = positions(args.out / "frames.npy", reference(), 1200, max(10, 0.1 * args.train), 7)
-        frames = frames[:: max(1, len(frames) // (args.train // 2 + 50))]
-        train(np.concatenate([frames, on_the_way(len(frames))]), args.train, args.out)
+        file = args.out / "frames.npy"
+        if not file.exists():
+            np.save(file, sample(args.train + 100))
+        train(np.load(file), args.train, args.out)
     calculators = {"EMT": reference(), "BIGDML": pyff.Calculator(path)}
     panels, lines = [], []
     for name, calculator in calculators.items():
