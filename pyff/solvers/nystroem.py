@@ -87,7 +87,8 @@ class NystroemPreconditioner:
     Symmetric and positive definite; the factor `shift` makes no difference to conjugate gradients. Of K + ridge I the
     part in F is mapped to eigenvalues about 1, the rest to (left-out eigenvalue + ridge) / shift. The least steps are
     taken where these lie on both sides of 1: shift is a fifth of the mean eigenvalue left out, or the ridge if that is
-    larger. (shift = ridge, the inverse of the approximated matrix, takes a third more steps and a second pass.)
+    larger. (shift = ridge, the inverse of the approximated matrix, takes a third more steps and a second pass.) The
+    factor stays in double precision: in single, I - Q Q^T is not positive definite for any shift that helps.
     Source: Frangella, Tropp & Udell, SIAM J. Matrix Anal. Appl. 44, 718 (2023), for eigenvectors.
     """
 

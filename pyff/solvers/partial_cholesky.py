@@ -55,7 +55,8 @@ def partial_cholesky(
 
     Source: Fine & Scheinberg, JMLR 2, 243 (2001); blocks: Chen, Epperly, Tropp & Webber, arXiv:2207.06503, 2304.12465.
     """
-    residual = operator.diagonal()
+    # a vanishing element may come out below 0
+    residual = operator.diagonal().clamp_(min=0.0)
     n, trace, scale = operator.size, float(residual.sum()), float(residual.max())
     tolerance = max(tolerance, _ROUNDING)
     rows = torch.empty(n + k, k, dtype=torch.float64, device=operator.device)

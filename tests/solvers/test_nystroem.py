@@ -179,6 +179,13 @@ def test_singular_block_is_factored_with_jitter():
     assert difference[:4].abs().max() < 1e-12
 
 
+@pytest.mark.parametrize("kind", ["rpcholesky", "random"])
+def test_diagonal_elements_below_zero_by_rounding_are_zero(kind):
+    matrix = torch.diag(torch.tensor([1.0, -1e-19, 2.0, 0.0, 3.0], dtype=torch.float64))
+    preconditioner = nystroem(DenseOperator(matrix), 3, RIDGE, kind, _generator())
+    assert torch.isfinite(preconditioner.q).all()
+
+
 def test_jitter_grows_until_a_factor_exists():
     matrix = with_spectrum(torch.tensor([1.0, 1e-3, -1e-12], dtype=torch.float64))
     lower, jitter = jittered_cholesky(matrix)
