@@ -14,7 +14,8 @@ def default_columns(n: int, *, k_min: float = 25.0, m: float = 1.0) -> int:
 
     m and k_min depend on the molecule. Published fits, for preconditioners of shift = ridge, have m from 0.7 to 1.2 and
     k_min from 10 to 320; they recommend 1 and 100. With the shift of `NystroemPreconditioner` GDML kernels of ethanol,
-    malonaldehyde, toluene and uracil have k_min from 8 to 54; too many columns cost more than too few. Never more than n.
+    malonaldehyde, toluene and uracil have k_min from 8 to 54; twice too many columns cost more than half of them. Never
+    more than n.
     Source: Bluecher, Mueller & Chmiela, J. Chem. Theory Comput. 19, 4619 (2023).
     """
     return max(1, min(n, round((m * k_min**m * n**2 / 2) ** (1 / (m + 2)))))
