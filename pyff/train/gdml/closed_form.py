@@ -67,7 +67,8 @@ def solve_closed_form(
         largest = assemble(system, points, cholesky, progress)
         try:
             for done in cholesky.factor(lam):
-                progress("factoring", done, cholesky.n_panels)
+                share = done / cholesky.n_panels
+                progress("factoring", share**2 * (3 - 2 * share), 1.0)  # panels in the middle have most to subtract
             break
         except NotPositiveDefiniteError:
             if not lam < LARGEST_RIDGE * largest:  # also where it is NaN
