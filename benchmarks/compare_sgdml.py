@@ -5,7 +5,8 @@
 
 One model file for both: 1000 training points, 6 permutations, random coefficients (the cost does not depend on them),
 given in numpy arrays and returned in numpy arrays. sGDML runs as it comes and after its own tuning
-(`prepare_parallel`); the faster of the two counts.
+(`prepare_parallel`); the faster of the two counts. A turn is a few milliseconds of calls one after the other, as in
+dynamics.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def compare(title: str, batch: int, threads: int, rounds: int) -> dict:
     flat = pos.reshape(batch, -1)
     peers = rivals({"type": "m", **arrays_of_model(model)}, batch, threads)
     calls = {name: (lambda peer=peer: peer.predict(flat)) for name, peer in peers.items()} | {"pyff": ours}
-    times = interleaved(calls, rounds)
+    times = interleaved(calls, rounds, block_ms=3.0)
     energy, forces = ours()
     other_energy, other_forces = calls["sgdml"]()
     best = min(("sgdml", "sgdml tuned"), key=lambda name: times[name]["median_ms"])
@@ -112,7 +113,7 @@ def main() -> None:
     rows = []
     for title in CASES:
         for batch in (1, 100):
-            row = compare(title, batch, args.threads, args.rounds if batch > 1 else 10 * args.rounds)
+            row = compare(title, batch, args.threads, args.rounds if batch > 1 else 4 * args.rounds)
             rows.append(row)
             print(f"{title:18s} batch {batch:3d}   {row['rival']:11s} {row[row['rival']]['median_ms']:9.3f} ms   pyff "
                   f"{row['pyff']['median_ms']:8.3f} ms   ratio {row['ratio']:5.1f} (of minima "
