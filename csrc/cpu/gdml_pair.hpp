@@ -9,7 +9,7 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
+#include <utility>
 
 #include "cpu/gdml_memory.hpp"
 #include "math/simd.hpp"
@@ -43,24 +43,41 @@ inline void gdml_table(const GdmlShape& s, const double* x, const double* g, dou
     }
 }
 
-// Three vectors of x, y and z of consecutive atoms, as numbers of consecutive atoms.
-inline __attribute__((always_inline)) void gdml_interleave(const DoubleVec (&v)[3], double* out) {
+// Word w of vectors x, y and z of consecutive atoms as numbers atom by atom: lane l is number w lanes + l.
+template <int w, std::size_t... lane>
+inline DoubleVec gdml_word(const DoubleVec (&v)[3], std::index_sequence<lane...>) {
+#if defined(__has_builtin) && __has_builtin(__builtin_shufflevector)
   constexpr int n = kLanes<double>;
-  for (int k = 0; k < n; ++k)
-    for (int q = 0; q < 3; ++q) out[3 * k + q] = v[q][k];
+  const DoubleVec xy = __builtin_shufflevector(v[0], v[1], ((w * n + lane) / 3 + (w * n + lane) % 3 % 2 * n)...);
+  return __builtin_shufflevector(xy, v[2], ((w * n + lane) % 3 == 2 ? n + (w * n + lane) / 3 : lane)...);
+#else
+  return DoubleVec{v[(w * kLanes<double> + lane) % 3][(w * kLanes<double> + lane) / 3]...};
+#endif
 }
 
+// Vectors of x, y and z of `atoms` atoms, as numbers atom by atom.
 inline __attribute__((always_inline)) void gdml_put(const DoubleVec (&v)[3], std::int64_t atoms, double* out, bool add) {
-  constexpr std::int64_t n = kLanes<double>;
+  constexpr int n = kLanes<double>;
+  constexpr auto lanes = std::make_index_sequence<n>();
+  const DoubleVec words[3] = {gdml_word<0>(v, lanes), gdml_word<1>(v, lanes), gdml_word<2>(v, lanes)};
+  if (atoms >= n && !add) {
+    for (int w = 0; w < 3; ++w) store(out + w * n, words[w]);
+    return;
+  }
   double row[3 * n];
-  gdml_interleave(v, row);
+  for (int w = 0; w < 3; ++w) store(row + w * n, words[w]);
   const std::int64_t count = 3 * (atoms < n ? atoms : n);
-  if (add)
-    for (std::int64_t k = 0; k < count; ++k) out[k] += row[k];
-  else if (count == 3 * n)
-    std::memcpy(out, row, sizeof row);
-  else
-    std::memcpy(out, row, static_cast<std::size_t>(count) * sizeof(double));
+  for (std::int64_t k = 0; k < count; ++k) out[k] = add ? out[k] + row[k] : row[k];
+}
+
+// One in this lane, zero in the others.
+struct GdmlUnit {
+  double lanes[2 * kLanes<double>] = {};
+  constexpr GdmlUnit() { lanes[kLanes<double> - 1] = 1.0; }
+};
+inline DoubleVec gdml_unit(std::int64_t lane) {
+  static constexpr GdmlUnit unit;
+  return load(unit.lanes + kLanes<double> - 1 - lane);
 }
 
 template <class Profile>
@@ -76,7 +93,8 @@ class GdmlPair {
     tables_ = own_ + s.table();
     u_ = tables_ + p * s.table();
     v_ = u_ + 3 * p * s.ld;
-    d_ = v_ + 3 * p * s.ld;
+    gu_ = v_ + 3 * p * s.ld;
+    d_ = gu_ + 3 * p * s.ld;
     square_ = d_ + 9 * p * s.ld;
     k_ = square_ + p;
     g1_ = k_ + p;
@@ -111,13 +129,19 @@ class GdmlPair {
       store(g1_ + p, terms.g1);
       store(g2_ + p, terms.g2);
     }
+    for (std::int64_t p = 0; p < count_; ++p)
+      for (std::int64_t k = 3 * p * s.ld; k < 3 * (p + 1) * s.ld; ++k) gu_[k] = g2_[p] * u_[k];
   }
 
   // The 3N x 3N block.
   void block(double* out, std::int64_t stride, bool add) const {
-    for (std::int64_t c = 0; c < s.n; ++c)
-      for (std::int64_t e = 0; e < s.ld; e += kLanes<double>) block_piece(c, e, out + 3 * c * stride, stride, add);
-    for (std::int64_t p = 0; p < count_; ++p) within(p, out, stride);
+    constexpr std::int64_t lanes = kLanes<double>;
+    for (std::int64_t c = 0; c < s.n; ++c, out += 3 * stride)
+      for (std::int64_t e = 0; e < s.n; e += lanes) {
+        // the last vector may overlap the one before: stores of whole vectors are quicker
+        if (!add && s.n >= lanes && e > s.n - lanes) e = s.n - lanes;
+        block_piece(c, e, out + 3 * e, stride, add);
+      }
   }
 
   // Row 3 c + axis of the block.
@@ -193,47 +217,45 @@ class GdmlPair {
     return sum<double>(square);
   }
 
-  // Rows of atom c, columns of the atoms from e on, without what is at e = p(c).
-  inline __attribute__((always_inline)) void block_piece(std::int64_t c, std::int64_t e, double* out, std::int64_t stride,
-                                                         bool add) const {
+  // Rows of atom c, columns of the atoms from e on.
+  void block_piece(std::int64_t c, std::int64_t e, double* out, std::int64_t stride, bool add) const {
     DoubleVec sums[3][3]{};
     for (std::int64_t p = 0; p < count_; ++p) {
       const std::int64_t image = perms_[p * s.n + c];
       const double *const fixed = tables_ + p * s.table() + c * s.row() + e, *const other = moving_ + image * s.row() + e;
+      const DoubleVec g1 = splat(g1_[p]);
       DoubleVec m[3], v[3];
       for (int b = 0; b < 3; ++b) {
         m[b] = load(other + (b + 1) * s.ld);
         v[b] = load(v_ + (3 * p + b) * s.ld + e);
       }
       for (int a = 0; a < 3; ++a) {
-        const DoubleVec x = load(fixed + (a + 1) * s.ld) * g1_[p], u = splat(g2_[p] * u_[(3 * p + a) * s.ld + image]);
-        for (int b = 0; b < 3; ++b) sums[a][b] -= x * m[b] + u * v[b];
+        const DoubleVec x = load(fixed + (a + 1) * s.ld) * g1, u = splat(gu_[(3 * p + a) * s.ld + image]);
+        for (int b = 0; b < 3; ++b) {
+          sums[a][b] -= x * m[b];
+          sums[a][b] -= u * v[b];
+        }
+      }
+      if (image >= e && image < e + kLanes<double>) {
+        const DoubleVec here = g1 * gdml_unit(image - e);
+        for (int q = 0; q < 9; ++q) sums[q / 3][q % 3] += here * load(d_ + (9 * p + q) * s.ld + e);
       }
     }
-    for (int a = 0; a < 3; ++a) gdml_put(sums[a], s.n - e, out + a * stride + 3 * e, add);
-  }
-
-  // What permutation p puts where e = p(c).
-  void within(std::int64_t p, double* out, std::int64_t stride) const {
-    const std::int64_t* const perm = perms_ + p * s.n;
-    for (std::int64_t c = 0; c < s.n; ++c)
-      for (int a = 0; a < 3; ++a)
-        for (int b = 0; b < 3; ++b)
-          out[(3 * c + a) * stride + 3 * perm[c] + b] += g1_[p] * d_[(9 * p + 3 * a + b) * s.ld + perm[c]];
+    for (int a = 0; a < 3; ++a) gdml_put(sums[a], s.n - e, out + a * stride, add);
   }
 
   void add_row(std::int64_t p, std::int64_t c, int axis) {
     const std::int64_t image = perms_[p * s.n + c];
     const double *const fixed = tables_ + p * s.table() + c * s.row() + (axis + 1) * s.ld;
     const double *const other = moving_ + image * s.row(), *const v = v_ + 3 * p * s.ld;
-    const double u = g2_[p] * u_[(3 * p + axis) * s.ld + image];
+    const double u = gu_[(3 * p + axis) * s.ld + image];
     DoubleVec within[3]{};
     for (std::int64_t e = 0; e < s.ld; e += kLanes<double>) {
       const DoubleVec x = load(fixed + e) * g1_[p];
       for (int b = 0; b < 3; ++b) {
         const DoubleVec product = x * load(other + (b + 1) * s.ld + e);
         double* const to = row_ + b * s.ld + e;
-        store(to, load(to) - (product + u * load(v + b * s.ld + e)));
+        store(to, load(to) - product - u * load(v + b * s.ld + e));
         within[b] += product;
       }
     }
@@ -251,7 +273,7 @@ class GdmlPair {
   const std::int64_t* perms_ = nullptr;
   std::int64_t count_ = 0;
   const double* moving_ = nullptr;
-  double *own_, *tables_, *u_, *v_, *d_, *square_, *k_, *g1_, *g2_, *row_;
+  double *own_, *tables_, *u_, *v_, *gu_, *d_, *square_, *k_, *g1_, *g2_, *row_;
 };
 
 // body(perms, count, add): groups of permutations that are worked off at the same time; all but the first add.
