@@ -3,8 +3,8 @@
     python benchmarks/bench_gdml_matrix.py [--threads 1] [--rounds 7] [--json FILE]
 
 sgdml (PyPI, 1.0.3) needs numpy < 2.4. It computes all M^2 blocks; so does `gdml_matrix`, while training needs
-`gdml_gram`, its upper half. The floor is the longer of two: the 66 P N^2 flop of a block at the processor's peak, and its
-72 N^2 bytes written as fast as numpy fills new memory.
+`gdml_gram`, its upper half. The floor is the longer of two: the 66 P N^2 flop of a block at the processor's peak,
+and its 72 N^2 bytes written as fast as numpy fills new memory.
 """
 
 from __future__ import annotations

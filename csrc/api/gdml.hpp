@@ -27,9 +27,9 @@ struct GdmlMatrixParams {
   const std::int64_t* perms;  // [P, N] of atoms
   RadialProfile profile;
   bool energies, upper;
-  double* out;            // [3N M1 (+ M1), stride]
-  std::int64_t stride;    // of the rows of out, at least 3N M2 (+ M2)
-  double* scratch;        // the elements of cpu/gdml_memory.hpp
+  double* out;          // [3N M1 (+ M1), stride]
+  std::int64_t stride;  // of the rows of out, at least 3N M2 (+ M2)
+  double* scratch;      // the elements of cpu/gdml_memory.hpp
   int threads;
 };
 
@@ -48,7 +48,7 @@ struct GdmlColumnsParams {
   const std::int64_t* component;  // [C] 3 atom + axis, or 3N: the energy
   const std::int64_t* target;     // [C] row of out
   double* out;
-  double* scratch;                // the elements of cpu/gdml_memory.hpp
+  double* scratch;  // the elements of cpu/gdml_memory.hpp
   int threads;
 };
 

@@ -3,6 +3,7 @@
 #include "bindings/cfconv_args.hpp"
 #include "bindings/cuda_library.hpp"
 #include "bindings/distance_args.hpp"
+#include "bindings/gdml_matrix_args.hpp"
 #include "bindings/gdml_product_args.hpp"
 #include "bindings/pair_energy_args.hpp"
 #include "core/status.hpp"
@@ -75,6 +76,16 @@ void attention_on(int order, const GraphArgs& g, const AttentionShapeArgs& shape
 void pair_energy_on(int order, std::int64_t n_atoms, int kind, const PairConstants& constants,
                     const PairArrays& arrays, int threads, const Target& target) {
   run(&Library::pair_energy, order, pair_energy_params(n_atoms, kind, constants, arrays, threads), target);
+}
+
+void gdml_matrix_on(const GdmlGeometryArgs& rows, const GdmlGeometryArgs& columns, const GdmlKernelArgs& kernel,
+                    bool upper, Address out, std::int64_t stride, int threads, const Target& target) {
+  run(&Library::gdml_matrix, 0, gdml_matrix_params(rows, columns, kernel, upper, out, stride, threads), target);
+}
+
+void gdml_columns_on(const GdmlGeometryArgs& rows, const GdmlGeometryArgs& columns, const GdmlKernelArgs& kernel,
+                     const GdmlColumnArgs& chosen, Address out, int threads, const Target& target) {
+  run(&Library::gdml_columns, 0, gdml_columns_params(rows, columns, kernel, chosen, out, threads), target);
 }
 
 void distance_matrix_on(const DistanceSizes& sizes, const std::array<Address, 3>& arrays, int kind, double sigma,
@@ -180,6 +191,8 @@ void bind_cuda(py::module_& m) {
   m.def("cuda_gdml_descriptors", &gdml_descriptors_on);
   m.def("cuda_gdml_jacobian", &gdml_jacobian_on);
   m.def("cuda_gdml_product", &gdml_product_on);
+  m.def("cuda_gdml_matrix", &gdml_matrix_on);
+  m.def("cuda_gdml_columns", &gdml_columns_on);
   m.def("cuda_neighbor_count", &neighbor_count);
   m.def("cuda_neighbor_fill", &neighbor_fill);
 }

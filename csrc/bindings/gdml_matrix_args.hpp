@@ -23,8 +23,18 @@ inline pyff::GdmlMatrixParams gdml_matrix_params(const GdmlGeometryArgs& rows, c
                                                  const GdmlKernelArgs& k, bool upper, std::uintptr_t out,
                                                  std::int64_t stride, int threads) {
   const auto [n_atoms, n_perms, perms, kind, sigma, energies] = k;
-  return {n_atoms,  gdml_geometries(rows), gdml_geometries(columns), n_perms, pointer<const std::int64_t>(perms),
-          {kind, sigma}, energies, upper, pointer<double>(out), stride, nullptr, threads};
+  return {n_atoms,
+          gdml_geometries(rows),
+          gdml_geometries(columns),
+          n_perms,
+          pointer<const std::int64_t>(perms),
+          {kind, sigma},
+          energies,
+          upper,
+          pointer<double>(out),
+          stride,
+          nullptr,
+          threads};
 }
 
 // points, and the addresses of point, first, component, target
@@ -36,8 +46,21 @@ inline pyff::GdmlColumnsParams gdml_columns_params(const GdmlGeometryArgs& rows,
   const auto [n_atoms, n_perms, perms, kind, sigma, energies] = k;
   const auto [n_points, point, first, component, target] = chosen;
   const auto index = [](std::uintptr_t a) { return pointer<const std::int64_t>(a); };
-  return {n_atoms, gdml_geometries(rows), gdml_geometries(columns), n_perms, index(perms), {kind, sigma}, energies,
-          n_points, index(point), index(first), index(component), index(target), pointer<double>(out), nullptr, threads};
+  return {n_atoms,
+          gdml_geometries(rows),
+          gdml_geometries(columns),
+          n_perms,
+          index(perms),
+          {kind, sigma},
+          energies,
+          n_points,
+          index(point),
+          index(first),
+          index(component),
+          index(target),
+          pointer<double>(out),
+          nullptr,
+          threads};
 }
 
 }  // namespace

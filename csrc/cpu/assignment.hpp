@@ -12,13 +12,19 @@ namespace pyff::PYFF_ISA {
 
 // Memory of assignments of n rows: the caller's.
 struct AssignmentMemory {
-  double *row_price, *column_price, *reach;              // [n]
+  double *row_price, *column_price, *reach;             // [n]
   std::int64_t *row_of, *column_of, *before, *reached;  // [n]
 
   static std::int64_t numbers(std::int64_t n) { return 3 * n; }
   static std::int64_t indices(std::int64_t n) { return 4 * n; }
   AssignmentMemory(std::int64_t n, double* d, std::int64_t* i)
-      : row_price(d), column_price(d + n), reach(d + 2 * n), row_of(i), column_of(i + n), before(i + 2 * n), reached(i + 3 * n) {}
+      : row_price(d),
+        column_price(d + n),
+        reach(d + 2 * n),
+        row_of(i),
+        column_of(i + n),
+        before(i + 2 * n),
+        reached(i + 3 * n) {}
 };
 
 // Grows the tree of cheapest paths from the free row `start` until it meets a free column, which it returns. `left`

@@ -1,5 +1,5 @@
-// Which atom of one geometry is which of another, for many pairs of geometries. Source: Umeyama, IEEE Trans. Pattern Anal.
-// Mach. Intell. 10, 695 (1988), as used by Chmiela et al., Nat. Commun. 9, 3887 (2018).
+// Which atom of one geometry is which of another, for many pairs of geometries. Source: Umeyama, IEEE Trans. Pattern
+// Anal. Mach. Intell. 10, 695 (1988), as used by Chmiela et al., Nat. Commun. 9, 3887 (2018).
 #include "api/atom_matching.hpp"
 
 #include <cmath>

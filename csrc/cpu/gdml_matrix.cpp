@@ -1,32 +1,14 @@
 // Kernel matrices of forces, block by block: about 66 P N^2 flop per block, all of it along vectors.
 #include <algorithm>
-#include <cmath>
 
 #include "core/parallel.hpp"
 #include "cpu/gdml_pair.hpp"
+#include "math/gdml_blocks.hpp"
 
 namespace pyff::PYFF_ISA {
 namespace {
 
 constexpr double kParallelThreshold = 1e5;  // flop
-
-// Blocks row by row: all of them, or those on and above the diagonal.
-struct Blocks {
-  std::int64_t m1, m2;
-  bool upper;
-
-  std::int64_t count() const { return first_of(m1); }
-  std::int64_t first_of(std::int64_t row) const { return row * m2 - (upper ? row * (row - 1) / 2 : 0); }
-  std::int64_t first_column(std::int64_t row) const { return upper ? row : 0; }
-  std::int64_t row_of(std::int64_t block) const {
-    if (!upper) return block / m2;
-    const double middle = static_cast<double>(m2) + 0.5;
-    auto row = static_cast<std::int64_t>(middle - std::sqrt(middle * middle - 2.0 * static_cast<double>(block)));
-    while (first_of(row) > block) --row;
-    while (first_of(row + 1) <= block) ++row;
-    return row;
-  }
-};
 
 // Where the entries of block (i, j) go.
 struct Target {
@@ -36,7 +18,9 @@ struct Target {
   double* forces(std::int64_t i, std::int64_t j) const { return at(width() * i, width() * j); }
   double* force_energy(std::int64_t i, std::int64_t j) const { return at(width() * i, width() * p.columns.n + j); }
   double* energy_force(std::int64_t i, std::int64_t j) const { return at(width() * p.rows.n + i, width() * j); }
-  double* energies(std::int64_t i, std::int64_t j) const { return at(width() * p.rows.n + i, width() * p.columns.n + j); }
+  double* energies(std::int64_t i, std::int64_t j) const {
+    return at(width() * p.rows.n + i, width() * p.columns.n + j);
+  }
 };
 
 template <class Profile>
@@ -52,7 +36,7 @@ void write_energies(GdmlPair<Profile>& pair, const Target& to, std::int64_t i, s
 }
 
 template <class Profile>
-void run(const GdmlMatrixParams& p, GdmlPair<Profile>& pair, const double* tables, const Blocks& blocks,
+void run(const GdmlMatrixParams& p, GdmlPair<Profile>& pair, const double* tables, const GdmlBlocks& blocks,
          std::int64_t begin, std::int64_t end) {
   const Target to{p};
   const std::int64_t n_pairs = p.n_atoms * (p.n_atoms - 1) / 2;
@@ -75,7 +59,7 @@ void run(const GdmlMatrixParams& p, GdmlPair<Profile>& pair, const double* table
 }  // namespace
 
 void gdml_matrix(const GdmlMatrixParams& p) {
-  const Blocks blocks{p.rows.n, p.columns.n, p.upper};
+  const GdmlBlocks blocks{p.rows.n, p.columns.n, p.upper};
   const GdmlShape s(p.n_atoms);
   const std::int64_t n_pairs = p.n_atoms * (p.n_atoms - 1) / 2;
   const double flop = 66.0 * static_cast<double>(p.n_perms * blocks.count()) * static_cast<double>(n_pairs);

@@ -8,10 +8,10 @@
 
 namespace pyff::PYFF_ISA {
 
-constexpr std::int64_t kGdmlLine = 8;                   // doubles; rows are padded to whole vectors of any length
-constexpr std::int64_t kGdmlTableBytes = 512 * 1024;    // permuted tables of one geometry stay in L2
-constexpr std::int64_t kGdmlVectors = 18;               // per permutation: u, v and g2 u, and the blocks of atoms with themselves
-constexpr std::int64_t kGdmlNumbers = 4;                // per permutation: |t|^2, k, g1, g2
+constexpr std::int64_t kGdmlLine = 8;                 // doubles; rows are padded to whole vectors of any length
+constexpr std::int64_t kGdmlTableBytes = 512 * 1024;  // permuted tables of one geometry stay in L2
+constexpr std::int64_t kGdmlVectors = 18;  // per permutation: u, v and g2 u, and the blocks of atoms with themselves
+constexpr std::int64_t kGdmlNumbers = 4;   // per permutation: |t|^2, k, g1, g2
 
 inline std::int64_t gdml_padded(std::int64_t n) { return (n + kGdmlLine - 1) / kGdmlLine * kGdmlLine; }
 

@@ -2,8 +2,8 @@
 //
 // Geometries are tables of four planes over (atom c, atom e), symmetric x_ce and antisymmetric h_ce = (r_c - r_e) x^3,
 // for which dx_ce/dr_c = -h_ce. The permutations act on the fixed geometry: A_p[c][e] is its entry for the pair
-// (c, p^-1 e), which meets row p(c) of the moving geometry's table M. So all loops run along e, in both the tables and the
-// matrix. With t = A_p - M and sums over atoms
+// (c, p^-1 e), which meets row p(c) of the moving geometry's table M. So all loops run along e, in both the tables and
+// the matrix. With t = A_p - M and sums over atoms
 //   u = J_fixed^T t:    u_{p^-1 e} = sum_c t_ce A_ce        v = J_moving^T t (permuted):    v_e = sum_c t_ce M_ce
 //   block(c, e) = sum_p  -g1 A_ce M_ce^T - g2 u_c v_e^T,    and where e = p(c):  + g1 d_e,  d_e = sum_c A_ce M_ce^T
 #pragma once
@@ -19,7 +19,8 @@ namespace pyff::PYFF_ISA {
 struct GdmlShape {
   std::int64_t n;   // atoms
   std::int64_t ld;  // a row of a plane, whole vectors
-  explicit GdmlShape(std::int64_t n_atoms) : n(n_atoms), ld((n_atoms + kLanes<double> - 1) / kLanes<double> * kLanes<double>) {}
+  explicit GdmlShape(std::int64_t n_atoms)
+      : n(n_atoms), ld((n_atoms + kLanes<double> - 1) / kLanes<double> * kLanes<double>) {}
   std::int64_t row() const { return 4 * ld; }  // the four planes of an atom
   std::int64_t table() const { return n * row(); }
 };
@@ -56,7 +57,8 @@ inline DoubleVec gdml_word(const DoubleVec (&v)[3], std::index_sequence<lane...>
 }
 
 // Vectors of x, y and z of `atoms` atoms, as numbers atom by atom.
-inline __attribute__((always_inline)) void gdml_put(const DoubleVec (&v)[3], std::int64_t atoms, double* out, bool add) {
+inline __attribute__((always_inline)) void gdml_put(const DoubleVec (&v)[3], std::int64_t atoms, double* out,
+                                                    bool add) {
   constexpr int n = kLanes<double>;
   constexpr auto lanes = std::make_index_sequence<n>();
   const DoubleVec words[3] = {gdml_word<0>(v, lanes), gdml_word<1>(v, lanes), gdml_word<2>(v, lanes)};
@@ -194,7 +196,8 @@ class GdmlPair {
     for (std::int64_t e = 0; e < s.ld; e += kLanes<double>) {
       DoubleVec u[3]{}, v[3]{}, d[9]{};
       for (std::int64_t c = 0; c < s.n; ++c) {
-        const double *const fixed = tables_ + p * s.table() + c * s.row() + e, *const other = moving_ + perm[c] * s.row() + e;
+        const double *const fixed = tables_ + p * s.table() + c * s.row() + e, *const other =
+                                                                                   moving_ + perm[c] * s.row() + e;
         const DoubleVec t = load(fixed) - load(other);
         square += t * t;
         DoubleVec a[3], m[3];
@@ -222,7 +225,8 @@ class GdmlPair {
     DoubleVec sums[3][3]{};
     for (std::int64_t p = 0; p < count_; ++p) {
       const std::int64_t image = perms_[p * s.n + c];
-      const double *const fixed = tables_ + p * s.table() + c * s.row() + e, *const other = moving_ + image * s.row() + e;
+      const double *const fixed = tables_ + p * s.table() + c * s.row() + e, *const other =
+                                                                                 moving_ + image * s.row() + e;
       const DoubleVec g1 = splat(g1_[p]);
       DoubleVec m[3], v[3];
       for (int b = 0; b < 3; ++b) {
@@ -246,7 +250,7 @@ class GdmlPair {
 
   void add_row(std::int64_t p, std::int64_t c, int axis) {
     const std::int64_t image = perms_[p * s.n + c];
-    const double *const fixed = tables_ + p * s.table() + c * s.row() + (axis + 1) * s.ld;
+    const double* const fixed = tables_ + p * s.table() + c * s.row() + (axis + 1) * s.ld;
     const double *const other = moving_ + image * s.row(), *const v = v_ + 3 * p * s.ld;
     const double u = gu_[(3 * p + axis) * s.ld + image];
     DoubleVec within[3]{};

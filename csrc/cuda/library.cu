@@ -8,6 +8,7 @@
 #include "cuda/devices.hpp"
 #include "cuda/distance_matrix.hpp"
 #include "cuda/equivariant_attention.hpp"
+#include "cuda/gdml_matrix.hpp"
 #include "cuda/gdml_product.hpp"
 #include "cuda/pair_energy.hpp"
 
@@ -66,6 +67,8 @@ const Library library{message,
                       PYFF_OP_FUNCTIONS(gdml_descriptors, GdmlDescriptorParams),
                       PYFF_OP_FUNCTIONS(gdml_jacobian, GdmlJacobianParams),
                       PYFF_OP_FUNCTIONS(gdml_product, GdmlProductParams),
+                      PYFF_OP_FUNCTIONS(gdml_matrix, GdmlMatrixParams),
+                      PYFF_OP_FUNCTIONS(gdml_columns, GdmlColumnsParams),
                       [](const NeighborParams* params, std::int64_t* bytes) {
                         return guarded([&] { *bytes = neighbor_count_scratch(*params); });
                       },

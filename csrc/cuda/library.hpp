@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "api/distance.hpp"
+#include "api/gdml.hpp"
 #include "api/gdml_product.hpp"
 #include "api/pyff.hpp"
 #include "cuda/call.hpp"
@@ -36,6 +37,8 @@ struct Library {
   OpFunctions<GdmlDescriptorParams> gdml_descriptors;
   OpFunctions<GdmlJacobianParams> gdml_jacobian;
   OpFunctions<GdmlProductParams> gdml_product;
+  OpFunctions<GdmlMatrixParams> gdml_matrix;
+  OpFunctions<GdmlColumnsParams> gdml_columns;
   Status (*neighbor_count_scratch)(const NeighborParams* params, std::int64_t* bytes);
   Status (*neighbor_count)(const NeighborParams* params, const Call* call);
   Status (*neighbor_fill_scratch)(const NeighborParams* params, std::int64_t* bytes);
@@ -48,8 +51,8 @@ constexpr std::int64_t library_layout() {
   for (const std::size_t size :
        {sizeof(Library), sizeof(Call), sizeof(NeighborParams), sizeof(NeighborSummary),
         sizeof(CfconvTableParams<float>), sizeof(CfconvNetworkParams<float>), sizeof(AttentionParams<float>),
-        sizeof(PairEnergyParams), sizeof(DistanceParams), sizeof(GdmlDescriptorParams),
-        sizeof(GdmlJacobianParams), sizeof(GdmlProductParams)})
+        sizeof(PairEnergyParams), sizeof(DistanceParams), sizeof(GdmlDescriptorParams), sizeof(GdmlJacobianParams),
+        sizeof(GdmlProductParams), sizeof(GdmlMatrixParams), sizeof(GdmlColumnsParams)})
     layout = layout * 1009 + static_cast<std::int64_t>(size);
   return layout;
 }

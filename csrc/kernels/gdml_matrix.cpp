@@ -64,13 +64,14 @@ void add_block(const GdmlMatrixParams& p, const Geometry& one, const Geometry& t
 }  // namespace
 
 void gdml_matrix(const GdmlMatrixParams& p) {
-  const std::int64_t height = (3 * p.n_atoms + p.energies) * p.rows.n, width = (3 * p.n_atoms + p.energies) * p.columns.n;
+  const std::int64_t height = (3 * p.n_atoms + p.energies) * p.rows.n,
+                     width = (3 * p.n_atoms + p.energies) * p.columns.n;
   for (std::int64_t row = 0; row < height; ++row) std::fill_n(p.out + row * p.stride, width, 0.0);
   for (std::int64_t i = 0; i < p.rows.n; ++i)
     for (std::int64_t j = 0; j < p.columns.n; ++j)
       for (std::int64_t k = 0; k < p.n_perms; ++k)
-        add_block(p, Geometry(p.rows, i, p.n_atoms, nullptr), Geometry(p.columns, j, p.n_atoms, p.perms + k * p.n_atoms),
-                  i, j);
+        add_block(p, Geometry(p.rows, i, p.n_atoms, nullptr),
+                  Geometry(p.columns, j, p.n_atoms, p.perms + k * p.n_atoms), i, j);
 }
 
 }  // namespace pyff::plain

@@ -1,5 +1,5 @@
-// Kernel matrices of forces as the equations read: dense Jacobians, one loop per index. The oracle of the tests; nothing
-// ships on it.
+// Kernel matrices of forces as the equations read: dense Jacobians, one loop per index. The oracle of the tests;
+// nothing ships on it.
 #pragma once
 
 #include "api/gdml.hpp"

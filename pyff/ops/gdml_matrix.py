@@ -11,9 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from pyff import _core
-from pyff.ops import reference
-from pyff.ops._check import require, require_device, runs_on_twin
+from pyff.ops._check import kernel as kernel_on
+from pyff.ops._check import require, require_device
 from pyff.ops._gdml import PROFILES
 from pyff.ops.gdml import GdmlKernel, descriptor_permutations
 
@@ -40,8 +39,6 @@ def gdml_matrix(
     n_atoms = _require("gdml_matrix", x1, g1, x2, g2, perms)
     shape = tuple(len(x) * (3 * n_atoms + energies) for x in (x1, x2))
     out = _target("gdml_matrix", out, shape, x1)
-    if runs_on_twin("gdml_matrix", x1):
-        return out.copy_(reference.gdml_matrix(x1, g1, x2, g2, perms, kernel, energies))
     _fill(out, (x1, g1), (x2, g2), _Permutations(perms, n_atoms), kernel, energies, upper=False)
     return out
 
@@ -51,8 +48,8 @@ def gdml_gram(
 ) -> Tensor:
     """The upper triangle of `gdml_matrix` of M geometries with themselves, for half its cost.
 
-    What is below the diagonal is undefined (with `out`, partly as it was). K is positive definite for distinct
-    geometries, and what is written is all that Cholesky factorizations and eigensolvers read.
+    What is below the diagonal is undefined (with `out`, partly as it was). K is positive semidefinite: no forces
+    translate or turn a molecule. What is written is all that Cholesky factorizations and eigensolvers read.
 
     Args:
         x, g, energies, out: see `gdml_matrix`.
@@ -60,8 +57,6 @@ def gdml_gram(
     """
     n_atoms = _require("gdml_gram", x, g, x, g, perms)
     out = _target("gdml_gram", out, (len(x) * (3 * n_atoms + energies),) * 2, x)
-    if runs_on_twin("gdml_gram", x):
-        return out.copy_(reference.gdml_matrix(x, g, x, g, perms, kernel, energies))
     _fill(out, (x, g), (x, g), _Permutations(perms, n_atoms), kernel, energies, upper=True)
     return out
 
@@ -83,14 +78,13 @@ def gdml_columns(
         raise ValueError(
             f"gdml_columns: columns must lie in 0 .. {width - 1}; received {int(columns.min())} .. {int(columns.max())}"
         )
-    if runs_on_twin("gdml_columns", x1):
-        return reference.gdml_columns(x1, g1, x2, g2, perms, kernel, columns, energies)
     out = x1.new_empty(len(columns), len(x1) * (3 * n_atoms + energies))
     inverse = _Permutations(perms, n_atoms, inverse=True)
     owners = _Owners(columns, 3 * n_atoms, len(x2))
     rows, others = _Geometries(x1, g1), _Geometries(x2, g2)
     settings = inverse.settings(kernel, energies)
-    _core.gdml_columns(rows.args, others.args, settings, owners.args, out.data_ptr(), torch.get_num_threads())
+    arguments = (rows.args, others.args, settings, owners.args, out.data_ptr(), torch.get_num_threads())
+    kernel_on("gdml_columns", x1.device)(*arguments)
     return out.T
 
 
@@ -99,14 +93,10 @@ def gdml_diagonal(x: Tensor, g: Tensor, perms: Tensor, kernel: GdmlKernel, energ
     n_atoms = _require("gdml_diagonal", x, g, x, g, perms)
     permutations = _Permutations(perms, n_atoms)
     width = 3 * n_atoms
-    diagonal = x.new_empty(len(x), width + energies)
+    diagonal, block = x.new_empty(len(x), width + energies), x.new_empty(width + energies, width + energies)
     for k in range(len(x)):
         one = (x[k : k + 1], g[k : k + 1])
-        if runs_on_twin("gdml_diagonal", x):
-            block = reference.gdml_matrix(*one, *one, perms, kernel, energies)
-        else:
-            block = x.new_empty(width + energies, width + energies)
-            _fill(block, one, one, permutations, kernel, energies, upper=True)
+        _fill(block, one, one, permutations, kernel, energies, upper=True)
         diagonal[k] = block.diagonal()
     return torch.cat([diagonal[:, :width].reshape(-1), diagonal[:, width:].reshape(-1)])
 
@@ -149,7 +139,7 @@ def _fill(out, first, second, permutations: _Permutations, kernel, energies: boo
     columns = rows if upper else _Geometries(*second)
     settings = permutations.settings(kernel, energies)
     stride, threads = max(out.stride(0), 1), torch.get_num_threads()
-    _core.gdml_matrix(rows.args, columns.args, settings, upper, out.data_ptr(), stride, threads)
+    kernel_on("gdml_matrix", out.device)(rows.args, columns.args, settings, upper, out.data_ptr(), stride, threads)
 
 
 def _atom_permutations(perms: Tensor, n_atoms: int) -> Tensor:

@@ -23,7 +23,8 @@ struct Geometries {
     for (std::int64_t k = 0; k < m; ++k) {
       Doubles r(3 * n);
       for (std::int64_t a = 0; a < n; ++a)
-        for (int axis = 0; axis < 3; ++axis) r[3 * a + axis] = 1.5 * (a / (axis == 0 ? 1 : axis == 1 ? 3 : 9) % 3) + shift(random);
+        for (int axis = 0; axis < 3; ++axis)
+          r[3 * a + axis] = 1.5 * (a / (axis == 0 ? 1 : axis == 1 ? 3 : 9) % 3) + shift(random);
       for (std::int64_t a = 1; a < n; ++a)
         for (std::int64_t b = 0; b < a; ++b) {
           double v[3], square = 0;
@@ -62,8 +63,14 @@ struct Problem {
   bool energies;
 
   Problem(std::int64_t atoms, std::int64_t n_perms, std::int64_t m1, std::int64_t m2, int kind, bool with_energies)
-      : n(atoms), p(n_perms), rows(m1, atoms, 1), columns(m2, atoms, 2), perms(cyclic_group(atoms, n_perms)),
-        inverse_perms(inverse(perms, atoms)), profile{kind, kind == 0 ? 2.0 : 0.7}, energies(with_energies) {}
+      : n(atoms),
+        p(n_perms),
+        rows(m1, atoms, 1),
+        columns(m2, atoms, 2),
+        perms(cyclic_group(atoms, n_perms)),
+        inverse_perms(inverse(perms, atoms)),
+        profile{kind, kind == 0 ? 2.0 : 0.7},
+        energies(with_energies) {}
 
   std::int64_t height() const { return (3 * n + energies) * rows.m; }
   std::int64_t width() const { return (3 * n + energies) * columns.m; }
@@ -94,9 +101,21 @@ struct Chosen {
   }
 
   pyff::GdmlColumnsParams params(const Problem& q, Doubles& out) const {
-    return {q.n, q.rows.view(), q.columns.view(), q.p, q.inverse_perms.data(), q.profile, q.energies,
-            static_cast<std::int64_t>(point.size()), point.data(), first.data(), component.data(), target.data(),
-            out.data(), nullptr, 1};
+    return {q.n,
+            q.rows.view(),
+            q.columns.view(),
+            q.p,
+            q.inverse_perms.data(),
+            q.profile,
+            q.energies,
+            static_cast<std::int64_t>(point.size()),
+            point.data(),
+            first.data(),
+            component.data(),
+            target.data(),
+            out.data(),
+            nullptr,
+            1};
   }
 };
 

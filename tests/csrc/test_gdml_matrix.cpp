@@ -93,6 +93,7 @@ TEST(gdml_gram_is_the_upper_triangle) {
       pyff::gdml_matrix(p);
       const double tolerance = 1e-13 * largest(want);
       for (std::int64_t r = 0; r < q.height(); ++r)
-        for (std::int64_t c = r; c < q.width(); ++c) CHECK_NEAR(got[r * q.width() + c], want[r * q.width() + c], tolerance);
+        for (std::int64_t c = r; c < q.width(); ++c)
+          CHECK_NEAR(got[r * q.width() + c], want[r * q.width() + c], tolerance);
     }
 }

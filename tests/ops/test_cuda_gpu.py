@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from _cuda_cases import CUTOFF, PAIR_LAWS, attention, batch, draw, gdml, pair_energy
+from _gdml import random_positions, rotations
 from _graphs import edge_arguments, random_crystal, random_molecule
 from _twins import derivatives, error
 
@@ -92,6 +93,21 @@ def test_pair_energies_on_the_gpu_equal_the_cpu(law):
     for want, got in zip(*results):
         for x, y in zip(want, got):
             assert error(y.cpu(), x) < 1e-11
+
+
+@pytest.mark.parametrize("profile", ["matern52", "rbf"])
+@pytest.mark.parametrize(("n", "p"), [(5, 3), (21, 6)])
+def test_gdml_matrices_on_the_gpu_equal_the_cpu(n, p, profile):
+    perms, kernel = ops.descriptor_permutations(rotations(n, p)), ops.GdmlKernel(0.9, profile)
+    columns, results = torch.randperm(9 * n, generator=torch.Generator().manual_seed(1))[: 3 * n], []
+    for device in ("cpu", "cuda"):
+        one, two = ([a.to(device) for a in ops.inverse_distances(random_positions(3, n, k))] for k in (1, 2))
+        settings = (perms.to(device), kernel)
+        gram = ops.gdml_gram(*one, *settings, True)
+        chosen = ops.gdml_columns(*one, *two, *settings, columns.to(device), True)
+        results.append((ops.gdml_matrix(*one, *two, *settings, True), torch.triu(gram), chosen))
+    for want, got in zip(*results):
+        assert error(got.cpu(), want) < 1e-12
 
 
 def test_attention_runs_on_the_current_stream():

@@ -238,6 +238,36 @@ for kernel in (_check.kernel, lambda name, device: partial(_cuda.call, name, dev
 print(max(float((a - b).abs().max()) for a, b in zip(*results)) < 1e-13)
 """
 
+GDML_MATRIX = f"""{THROUGH_LIBRARY}
+import importlib
+
+from pyff import ops
+from _gdml import random_positions, rotations
+
+module = importlib.import_module("pyff.ops.gdml_matrix")
+x, g = ops.inverse_distances(random_positions(3, 6, 1))
+others = ops.inverse_distances(random_positions(2, 6, 2))
+perms, columns = ops.descriptor_permutations(rotations(6, 4)), torch.tensor([3, 30, 8, 0])
+for profile in ("matern52", "rbf"):
+    for energies in (False, True):
+        settings, results = (perms, ops.GdmlKernel(0.9, profile)), []
+        for kernel in (on_cpu, through_library):
+            module.kernel_on = kernel
+            results.append((
+                ops.gdml_matrix(x, g, *others, *settings, energies),
+                torch.triu(ops.gdml_gram(x, g, *settings, energies)),
+                ops.gdml_columns(x, g, *others, *settings, columns, energies),
+                ops.gdml_diagonal(x, g, *settings, energies),
+            ))
+        for want, got in zip(*results):
+            assert error(got, want) < 1e-12
+print(*sorted(called))
+"""
+
+
+def test_gdml_matrices_through_the_library_equal_the_cpu_ops(host_library):
+    assert run_python(GDML_MATRIX, host_library) == "gdml_columns gdml_matrix"
+
 
 GDML = """
 import sys

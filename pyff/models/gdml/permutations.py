@@ -38,8 +38,8 @@ def find_permutations(
         Z: atomic numbers [N].
         cell: lattice vectors as rows [3, 3]; distances are then those of nearest images.
         rng: draws max_points of more geometries; a generator of a fixed seed where None.
-        max_points: the time grows with its square (1000: 0.4 s for 9 atoms, 1.1 s for 15), the memory as
-            16 max_points N^2 bytes.
+        max_points: the time grows with its square (1000: 0.4 s for 9 atoms, 1.1 s for 15), the memory with it, 24
+            max_points N^2 bytes.
 
     Raises:
         ValueError: positions that are not finite, or shapes that do not fit each other.
