@@ -67,9 +67,17 @@ class PackedExpansion:
             packed[:, 1, 0] = self._blocked(coef_energy[:, None])[:, 0]
         packed[:, 2 : 2 + n, 0] = x
         packed[:, 2 : 2 + n, 1] = a
-        self._packed = packed
-        addresses = (packed.data_ptr(), self._centre.data_ptr(), self._orders.data_ptr())
-        self.args = (*self._profile, coef_energy is not None, x.shape[0], n, self.n_perms, *addresses)
+        self._packed, self._has_energies = packed, coef_energy is not None
+        self.args = self._native_args()
+
+    def _native_args(self) -> tuple:
+        addresses = (self._packed.data_ptr(), self._centre.data_ptr(), self._orders.data_ptr())
+        sizes = (self._packed.shape[0], self.n_pairs, self.n_perms)
+        return (*self._profile, self._has_energies, *sizes, *addresses)
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self.args = self._native_args()  # a copy has its own memory
 
     def product(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """f [B, D] and E [B] of contiguous descriptors [B, D]."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from _gdml import random_positions, rotations
@@ -174,6 +176,16 @@ def test_strided_input_equals_contiguous_input():
         assert got is want is None or torch.equal(got, want)
     turned = t | {"coef": t["coef"].T.contiguous().T, "train": t["train"].T.contiguous().T}
     assert torch.equal(expansion(turned).predict(pos)[1], expansion(t).predict(pos)[1])
+
+
+def test_copied_expansion_uses_its_own_memory():
+    model, pos = expansion(problem()), random_positions(2, 5)
+    before = model.predict(pos)[1]
+    other = copy.deepcopy(model)
+    assert other._packed.args[-3:] != model._packed.args[-3:]
+    model._packed._packed.zero_()
+    assert torch.equal(other.predict(pos)[1], before)
+    assert not torch.equal(model.predict(pos)[1], before)
 
 
 def test_expansion_keeps_copies():
