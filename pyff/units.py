@@ -47,20 +47,6 @@ class AtomicUnits:
 # Part of the published SO3LR and SpookyNet models: their energies hold with these values, not with CODATA 2018.
 CODATA_2014 = AtomicUnits(0.5291772105638411, 27.211386024367243, 0.007297352566206496, 14.399645351950548)
 
-
-@dataclass(frozen=True)
-class AtomicUnits:
-    """Physical constants as one adjustment gives them."""
-
-    bohr: float  # A
-    hartree: float  # eV
-    fine_structure: float
-    coulomb: float  # eV A: the energy of two elementary charges at 1 A
-
-
-# Part of the published SO3LR and SpookyNet models: their energies hold with these values, not with CODATA 2018.
-CODATA_2014 = AtomicUnits(0.5291772105638411, 27.211386024367243, 0.007297352566206496, 14.399645351950548)
-
 _ALIASES = {
     "ev": "eV",
     "mev": "meV",
