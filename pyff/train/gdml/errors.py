@@ -23,10 +23,6 @@ class Error:
     mae: float
     rmse: float
 
-    @classmethod
-    def of(cls, difference: np.ndarray) -> Error:
-        return cls(float(np.abs(difference).mean()), float(np.sqrt(np.mean(difference**2))))
-
 
 @dataclass(frozen=True)
 class GdmlErrors:
@@ -44,12 +40,9 @@ class GdmlErrors:
     @classmethod
     def of(cls, predicted: np.ndarray, label: np.ndarray, energy_difference: np.ndarray | None) -> GdmlErrors:
         """From forces [M, N, 3] and differences of energies [M]."""
-        size, label_size = np.linalg.norm(predicted, axis=2), np.linalg.norm(label, axis=2)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            cosine = (predicted * label).sum(2) / (size * label_size)
-        angle = np.arccos(np.clip(np.nan_to_num(cosine, nan=1.0), -1.0, 1.0)) / np.pi
-        energy = None if energy_difference is None else Error.of(energy_difference)
-        return cls(energy, Error.of(predicted - label), Error.of(size - label_size), Error.of(angle), len(label))
+        sums = _Sums()
+        sums.add(predicted, label, energy_difference)
+        return sums.errors()
 
 
 def prediction_errors(
@@ -57,14 +50,36 @@ def prediction_errors(
     progress: Callable[[int, GdmlErrors], None] = lambda done, errors: None,
 ) -> GdmlErrors:  # fmt: skip
     """Errors on labelled geometries [M, N, 3]; progress is told those of the geometries done so far."""
-    predicted, difference = np.empty(np.shape(forces)), None if energy is None else np.empty(len(forces))
+    sums = _Sums()
     for a in range(0, len(pos), BATCH):
-        b = min(a + BATCH, len(pos))
-        batch = torch.as_tensor(np.asarray(pos[a:b]), dtype=torch.float64, device=device_of(model))
+        part = slice(a, a + BATCH)
+        batch = torch.as_tensor(np.asarray(pos[part]), dtype=torch.float64, device=device_of(model))
         e, f = (x.cpu().numpy() for x in model.predict(batch))
-        predicted[a:b] = f
-        if difference is not None:
-            difference[a:b] = e - energy[a:b]
-        errors = GdmlErrors.of(predicted[:b], forces[:b], None if difference is None else difference[:b])
-        progress(b, errors)
-    return errors
+        sums.add(f, forces[part], None if energy is None else e - energy[part])
+        progress(sums.n, sums.errors())
+    return sums.errors()
+
+
+class _Sums:
+    """Sums of absolute values and of squares, so that long tests take no memory and each batch is looked at once."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._sums: dict[str, np.ndarray] = {}
+
+    def add(self, predicted: np.ndarray, label: np.ndarray, energy_difference: np.ndarray | None) -> None:
+        size, label_size = np.linalg.norm(predicted, axis=2), np.linalg.norm(label, axis=2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            cosine = (predicted * label).sum(2) / (size * label_size)
+        # a force of zero has no direction
+        angle = np.arccos(np.clip(np.nan_to_num(cosine, nan=1.0), -1.0, 1.0)) / np.pi
+        self.n += len(label)
+        parts = {"forces": predicted - label, "magnitude": size - label_size, "angle": angle}
+        if energy_difference is not None:
+            parts["energy"] = energy_difference
+        for name, x in parts.items():
+            self._sums[name] = self._sums.get(name, 0.0) + np.array([np.abs(x).sum(), np.square(x).sum(), np.size(x)])
+
+    def errors(self) -> GdmlErrors:
+        found = {name: Error(float(a / n), float(np.sqrt(q / n))) for name, (a, q, n) in self._sums.items()}
+        return GdmlErrors(**{"energy": None, **found}, n=self.n)
