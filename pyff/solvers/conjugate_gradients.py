@@ -8,6 +8,8 @@ from itertools import pairwise
 
 from torch import Tensor
 
+from pyff.solvers.panel_cholesky import NotPositiveDefiniteError
+
 __all__ = ["ConjugateGradients", "effectiveness"]
 
 WINDOW = 100  # steps that `effectiveness` looks at
@@ -39,13 +41,15 @@ class ConjugateGradients:
     def step(self, product: Product, precondition: Product) -> None:
         """One product with A and one with P^-1.
 
-        Raises ArithmeticError where A or P is not positive definite along the direction.
+        Raises NotPositiveDefiniteError where A or P is not positive definite along the direction.
         """
         q = product(self.p)
         curvature = float(self.p @ q)
         if not (curvature > 0 and self.rho > 0):
-            raise ArithmeticError(f"conjugate gradients broke down: p A p = {curvature:.3e}, r P^-1 r = {self.rho:.3e};"
-                                  " the matrix plus its ridge is not positive definite to rounding")  # fmt: skip
+            raise NotPositiveDefiniteError(
+                f"conjugate gradients broke down: p A p = {curvature:.3e}, r P^-1 r = {self.rho:.3e}; the matrix plus "
+                "its ridge is not positive definite to rounding. Take a larger ridge"
+            )
         alpha = self.rho / curvature
         self.x.add_(self.p, alpha=alpha)
         self.r.sub_(q, alpha=alpha)

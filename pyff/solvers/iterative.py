@@ -49,7 +49,7 @@ def solve_iteratively(
 
     Raises:
         ValueError: naming the argument. PyffError: the checkpoint is damaged or of another problem.
-        ArithmeticError: K + ridge I is not positive definite to rounding.
+        NotPositiveDefiniteError: K + ridge I is not positive definite to rounding.
     """
     if y.shape != (operator.size,) or (x is not None and x.shape != y.shape):
         raise ValueError(f"y and x must have shape [{operator.size}]; received {list(y.shape)}")

@@ -18,10 +18,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from pyff.errors import PyffError
+
 __all__ = ["NotPositiveDefiniteError", "PanelCholesky"]
 
 
-class NotPositiveDefiniteError(ArithmeticError):
+class NotPositiveDefiniteError(PyffError, ArithmeticError):
     """A pivot that is not positive: the matrix has no such factor in float64."""
 
 

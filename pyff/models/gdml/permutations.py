@@ -94,7 +94,8 @@ def checked_permutations(perms: Tensor | np.ndarray, Z: Tensor | np.ndarray) -> 
     perms = np.unique(perms, axis=0)
     if _closure(perms, len(perms) + 1) is None:
         raise ValueError(
-            f"perms must be a group; products are missing from the {len(perms)} given: use permutation_group"
+            f"perms must be a group; products are missing from the {len(perms)} given. "
+            "pyff.models.gdml.permutations.permutation_group adds them"
         )
     return torch.as_tensor(perms)
 

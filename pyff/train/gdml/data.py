@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from pyff.data import Dataset
 from pyff.errors import DataError
 
-__all__ = ["GdmlData", "fingerprint"]
+__all__ = ["GdmlData", "fingerprint", "require_finite"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class GdmlData:
         md5: fingerprint of the frames; computed where not given.
 
     Raises:
-        DataError: shapes that do not fit each other, or a singular cell.
+        DataError: shapes that do not fit each other, numbers that are not finite, or a singular cell.
     """
 
     Z: np.ndarray
@@ -54,6 +55,7 @@ class GdmlData:
             raise DataError(f"energy must have shape [{len(self.pos)}]; received {list(np.shape(self.energy))}")
         if self.cell is not None and not abs(np.linalg.det(self.cell)) > 0:
             raise DataError("cell must have three independent lattice vectors; its determinant is 0")
+        require_finite({"pos": self.pos, "forces": self.forces, "energy": self.energy})
         if not self.md5:
             object.__setattr__(self, "md5", fingerprint(self.Z, self.pos, self.energy, self.forces))
 
@@ -85,6 +87,19 @@ class GdmlData:
             energy_unit=units.energy,
             length_unit=units.length,
         )
+
+
+def require_finite(arrays: Mapping[str, np.ndarray | None]) -> None:
+    """Raise DataError, naming the first frame, where one of the arrays [M, ...] has NaN or infinity."""
+    for name, array in arrays.items():
+        if array is None:
+            continue
+        bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        if bad.any():
+            raise DataError(
+                f"{name} must be finite; {bad.sum()} of {len(bad)} frames have NaN or infinity, the first is frame "
+                f"{bad.argmax()}. Remove them"
+            )
 
 
 def fingerprint(Z: np.ndarray, pos: np.ndarray, energy: np.ndarray | None, forces: np.ndarray) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyff import ops
+from pyff.errors import DataError
 from pyff.train.gdml.task import GdmlTask
 
 __all__ = ["LinearSystem"]
@@ -38,6 +39,7 @@ class LinearSystem:
         tensor = lambda array: torch.as_tensor(array, dtype=torch.float64, device=device)  # noqa: E731
         cell = None if config.cell is None else tensor(config.cell)
         x, g = ops.inverse_distances(tensor(task.pos), cell, config.images)
+        _require_apart(x)
         y = tensor(task.forces).reshape(-1)
         if energies:
             energy = tensor(task.energy)
@@ -71,3 +73,11 @@ class LinearSystem:
         """Coefficients of the expansion: J alpha [M, D], alpha = -beta, and those of the energies [M], or None."""
         forces, energies = self.split(beta)
         return -ops.jacobian_product(self.g, forces), energies
+
+
+def _require_apart(x: Tensor) -> None:
+    coincide = ~torch.isfinite(x).all(1)
+    if bool(coincide.any()):
+        raise DataError(
+            f"atoms must not coincide; {int(coincide.sum())} of {len(x)} training points have two atoms at one place"
+        )

@@ -134,3 +134,12 @@ def test_fingerprint_is_that_of_sgdml():
     pos, forces = np.arange(18.0).reshape(2, 3, 3), -np.arange(18.0).reshape(2, 3, 3)
     assert fingerprint(Z, pos, np.array([1.5, -2.0]), forces) == "eefd594d1cb5f607c23d3c862e63d3a9"
     assert fingerprint(Z, pos, None, forces) == "d7cbca202c47e88be056d81ddfe01189"
+
+
+@pytest.mark.parametrize("name", ["pos", "forces", "energy"])
+def test_numbers_that_are_not_finite_are_named_with_their_frame(name):
+    data = water(12)
+    broken = getattr(data, name).copy()
+    broken[[3, 5]] = np.nan
+    with pytest.raises(DataError, match=f"{name} must be finite; 2 of 12 frames .* frame 3"):
+        replace(data, **{name: broken})

@@ -10,6 +10,7 @@ import torch
 from _gdml_toy import water
 
 from pyff import ops
+from pyff.errors import DataError
 from pyff.models.gdml import GDMLConfig
 from pyff.solvers import NotPositiveDefiniteError
 from pyff.train.gdml import GdmlData, GdmlTask, create_task, train_task
@@ -166,3 +167,10 @@ def test_forces_that_are_all_the_same():
     data = water(20)
     with pytest.raises(ValueError, match="all labels of this task are the same"):
         train_task(make_task(5, data=GdmlData(data.Z, data.pos, 0 * data.forces), use_energy="none"))
+
+
+def test_atoms_at_one_place_are_named_instead_of_a_matrix(quiet):
+    data = water(60)
+    data.pos[:, 2] = data.pos[:, 1]
+    with pytest.raises(DataError, match="atoms must not coincide; 20 of 20"):
+        train_task(make_task(data=data), say=quiet["say"])
