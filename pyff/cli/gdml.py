@@ -20,7 +20,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", "-o", help="Overwrite ex
 Force = Annotated[bool, typer.Option("--force", help="Go on where fingerprints of data sets do not match.")]
 Seed = Annotated[int, typer.Option(help="Of the random choice of points.", min=0)]
 MaxMemory = Annotated[
-    float | None, typer.Option("--max_memory", "-m", help="Limit of memory, GB.", rich_help_panel="Machine")
+    float | None, typer.Option("--max_memory", "-m", help="Limit of memory, GiB.", min=0, rich_help_panel="Machine")
 ]
 MaxProcesses = Annotated[
     int | None, typer.Option("--max_processes", "-p", help="Limit of threads.", min=1, rich_help_panel="Machine")

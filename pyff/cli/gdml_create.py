@@ -18,7 +18,7 @@ from pyff.interfaces.sgdml.training import arrays_of_task, data_of_arrays, task_
 from pyff.models.gdml import GDMLConfig
 from pyff.train.gdml import GdmlData, GdmlTask, create_task
 from pyff.train.gdml.search import DEFAULT_SIGMAS
-from pyff.train.gdml.task import EnergyUse
+from pyff.train.gdml.task import EnergyUse, draw_points
 
 __all__ = ["CreateOptions", "create_tasks", "file_name", "parse_sigmas", "sgdml_files", "write_task"]
 
@@ -74,7 +74,7 @@ def parse_sigmas(texts: Sequence[str]) -> tuple[float, ...]:
                 raise PyffError(f"--sig {text} is an empty range; start:[step:]stop must ascend")
             found.update(round(float(v), 10) for v in values)
         else:
-            raise PyffError(f"--sig must be numbers and ranges start:[step:]stop; received {text!r}")
+            raise PyffError(f"--sig must be numbers and ranges start:step:stop or start:stop; received {text!r}")
     if min(found) <= 0:
         raise PyffError(f"--sig must be positive; received {min(found):g}")
     return tuple(sorted(found))
@@ -181,7 +181,7 @@ def _existing(
     """
     tasks, models = sgdml_files(folder, "t"), sgdml_files(folder, "m")
     if options.overwrite:
-        for path in tasks + models:
+        for path in tasks + models + [*folder.glob("_unconv_model-*.npz"), *folder.glob("_solver_model-*.ckpt")]:
             path.unlink()
         return None
     found = [task_of_arrays(read_sgdml(p, "t")) for p in tasks]
@@ -191,8 +191,8 @@ def _existing(
         return None
     if any(not _same_search(task, options, data, valid) for task in found):
         raise PyffError(
-            f"{folder} holds tasks of another search (other points, symmetries, energies or ridge): choose another "
-            "--task_dir, or --overwrite them"
+            f"{folder} holds tasks of another search (other points or --seed, symmetries, energies or ridge): choose "
+            "another --task_dir, --overwrite them, or go on with them by `pyff gdml train`"
         )
     outside = [task.config.sigma for task in found if task.config.sigma not in sigmas]
     if outside:
@@ -203,11 +203,14 @@ def _existing(
 
 
 def _same_search(task: GdmlTask, options: CreateOptions, data: GdmlData, valid: GdmlData) -> bool:
-    source = task.source
+    source, rng = task.source, np.random.default_rng(options.seed)
+    points = draw_points(data, valid, options.n_train, options.n_valid, rng)
+    perms = _permutations(options.perms_from, len(data.Z)) if options.perms_from else task.perms
     return (
         (source.train_md5, source.valid_md5) == (data.md5, valid.md5)
-        and (len(source.train), len(source.valid)) == (options.n_train, options.n_valid)
+        and all(map(np.array_equal, (source.train, source.valid), points))
         and (options.use_sym or len(task.perms) == 1)
+        and np.array_equal(perms, task.perms)
         and task.use_energy == options.use_energy
         and task.config.lam == options.lam
     )

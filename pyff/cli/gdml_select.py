@@ -43,7 +43,7 @@ def validation_errors(folder: Path) -> list[tuple[float, dict | None, dict, Path
 def select_model(
     console: Console, folder: Path, model_file: Path | None, *, overwrite: bool, clean: bool
 ) -> Path:  # fmt: skip
-    """Print the errors, copy the best model; its file."""
+    """Print the errors, copy the best model unless that has been done; its file."""
     rows = validation_errors(folder)
     every = sgdml_files(folder, "m")
     if not rows:
@@ -57,15 +57,24 @@ def select_model(
     arrays = read_sgdml(best[3], "m")
     target = _target(arrays, model_file)
     if target.exists() and not overwrite:
-        raise PyffError(f"{target} exists: --overwrite replaces it, --model_file names another")
-    write_sgdml(target, arrays)
-    console.say(f"{target}: the model with sigma {best[0]:g}")
+        if not _is_copy(target, arrays):
+            raise PyffError(f"{target} exists: --overwrite replaces it, --model_file names another")
+        console.say(f"{target} is that model already")
+    else:
+        write_sgdml(target, arrays)
+        console.say(f"{target}: the model with sigma {best[0]:g}")
     if clean:
         for path in sgdml_files(folder, "t") + every:
             path.unlink()
         if not any(folder.iterdir()):
             folder.rmdir()
     return target
+
+
+def _is_copy(path: Path, arrays: dict) -> bool:
+    """Whether a file holds these coefficients; errors and tests may differ."""
+    found = read_sgdml(path)
+    return all(np.array_equal(found.get(k), arrays[k]) for k in ("R_desc", "R_d_desc_alpha", "sig", "c", "perms"))
 
 
 def _target(arrays: dict, model_file: Path | None) -> Path:
@@ -83,4 +92,4 @@ def _table(console: Console, rows, best) -> None:
         table.append([f"{row[0]:g}", *energy, row[2]["mae"], row[2]["rmse"], "<- best" if row is best else ""])
     energy_unit, force = force_unit(read_sgdml(best[3], "m"))
     console.table(["sigma", "energy MAE", "RMSE", "forces MAE", "RMSE", ""], table,
-                  f"validation errors, {energy_unit} and {force}")  # fmt: skip
+                  f"validation errors, {energy_unit} and {force}" if force else "validation errors")  # fmt: skip

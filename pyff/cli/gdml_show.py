@@ -43,10 +43,13 @@ def stored_errors(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, floa
 
 
 def force_unit(arrays: Mapping[str, np.ndarray]) -> tuple[str, str]:
-    """Names of the units of energies and of forces."""
+    """Names of the units of energies and of forces; "" where the file states none."""
     energy, length = text_of(arrays.get("e_unit")), text_of(arrays.get("r_unit"))
-    unknown = "unknown unit"
-    return energy or unknown, f"{energy}/{length}" if energy and length else unknown
+    return energy or "", f"{energy}/{length}" if energy and length else ""
+
+
+def _bracket(unit: str) -> str:
+    return f"[{unit or 'unit not stated'}]"
 
 
 def _text(arrays: Mapping[str, Any], name: str) -> str:
@@ -69,7 +72,7 @@ def _atoms(arrays: Mapping[str, np.ndarray]) -> Rows:
 
 def _spread(arrays: Mapping[str, np.ndarray], name: str, title: str, unit: str) -> Rows:
     x = np.asarray(arrays[name], float)
-    return [(title, f"{x.min():.3f} to {x.max():.3f}, mean {x.mean():.3f}, variance {x.var():.3f} [{unit}]")]
+    return [(title, f"{x.min():.3f} to {x.max():.3f}, mean {x.mean():.3f}, variance {x.var():.3f} {_bracket(unit)}")]
 
 
 def _dataset(arrays: Mapping[str, np.ndarray]) -> Rows:
@@ -115,7 +118,7 @@ def _model(arrays: Mapping[str, np.ndarray]) -> Rows:
     units = dict(zip(("e_err", "f_err"), force_unit(arrays)))
     for name, title in (("e_err", "energies MAE/RMSE"), ("f_err", "forces MAE/RMSE")):
         if error := stored_errors(arrays, name):
-            rows.append((title, f"{error['mae']:.4f}/{error['rmse']:.4f} [{units[name]}]"))
+            rows.append((title, f"{error['mae']:.4f}/{error['rmse']:.4f} {_bracket(units[name])}"))
     return rows
 
 

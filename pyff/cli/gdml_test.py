@@ -14,6 +14,7 @@ from pyff.errors import PyffError
 from pyff.interfaces.sgdml import SgdmlFileError, dataset_md5, fingerprint, kind_of, read_sgdml, write_sgdml
 from pyff.models.gdml import GDML, composition_difference
 from pyff.models.gdml.sgdml_file import DEFAULT_UNITS, model_of_arrays, text_of
+from pyff.train.gdml.data import require_finite
 from pyff.train.gdml.errors import GdmlErrors, prediction_errors
 from pyff.train.gdml.sampling import stratified_sample
 
@@ -117,7 +118,7 @@ def run_validate(console: Console, model: Path, dataset: Path, *, overwrite: boo
     if rows:
         energy, force_name = force_unit(file.arrays)
         console.table(["model", "sigma", "energy MAE", "RMSE", "forces MAE", "RMSE"], rows)
-        console.say(f"energies in {energy}, forces in {force_name}")
+        console.say(f"energies in {energy}, forces in {force_name}" if force_name else "units: those of the data set")
     console.result(errors={name: _as_dict(errors) for name, errors in results.items()})
     return 0
 
@@ -132,6 +133,7 @@ def compute_errors(console: Console, file: ModelFile, data: Arrays, frames: np.n
         raise PyffError(
             f"model and data set must both be periodic or both open; the {has} has a lattice, the {lacks} none"
         )
+    require_finite({"R": data["R"], "F": data["F"]})
     energy = np.ravel(data["E"])[frames] if file.uses_energies and "E" in data else None
     if energy is None and file.uses_energies:
         console.warn("the data set has no energies: errors of forces only")

@@ -36,8 +36,12 @@ class TrainOptions:
 
     def iterative(self, unfinished: Path) -> IterativeSettings:
         """Of the iterative solver; its checkpoint lies beside the unfinished model."""
-        checkpoint = unfinished.with_name(f"_solver_{unfinished.stem.removeprefix('_unconv_')}.ckpt")
-        return IterativeSettings(self.preconditioner, self.columns, checkpoint=checkpoint)
+        return IterativeSettings(self.preconditioner, self.columns, checkpoint=self.checkpoint(unfinished))
+
+    @staticmethod
+    def checkpoint(unfinished: Path) -> Path:
+        """Where the iterative solver of an unfinished model keeps its state."""
+        return unfinished.with_name(f"_solver_{unfinished.stem.removeprefix('_unconv_')}.ckpt")
 
 
 def train_tasks(console: Console, path: Path, options: TrainOptions) -> list[Path]:
@@ -76,6 +80,8 @@ def train_one(console: Console, task_path: Path, task: GdmlTask, data: dict, opt
     else:
         write_sgdml(task_path, read_sgdml(task_path, "t") | {"tried_training": np.array(True)})
         unfinished = path.with_name(f"_unconv_{path.name}")
+        if options.overwrite:
+            options.checkpoint(unfinished).unlink(missing_ok=True)
         trained = _train(console, task, options, unfinished)
         write_sgdml(path, arrays_of_trained(trained))
         unfinished.unlink(missing_ok=True)

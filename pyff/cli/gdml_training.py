@@ -46,7 +46,7 @@ Sigmas = Annotated[
     list[str] | None,
     typer.Option(
         "--sig", "--sigma", "-s", metavar="NUMBERS",
-        help="Length scales to try: numbers and ranges start:[step:]stop, such as -s 5 10:10:50 7.5; after the other "
+        help="Length scales to try: numbers and ranges start:step:stop, such as -s 5 10:10:50 7.5; after the other "
         "arguments. 10:10:90 if not given.", show_default=False,
     ),
 ]  # fmt: skip

@@ -102,7 +102,7 @@ def test_options_of_the_task(folder, capsys, option, end, key, value):
 def test_create_again_adds_what_is_missing(folder, capsys):
     gdml(capsys, "create", "data.npz", 20, 10, "-s", 1, 2)
     first = (folder / FOLDER / "task-train20-sym2-sig0001.npz").read_bytes()
-    gdml(capsys, "create", "data.npz", 20, 10, "--seed", 5, "-s", 1, 2, 3)
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 1, 2, 3)
     assert (folder / FOLDER / "task-train20-sym2-sig0001.npz").read_bytes() == first
     points = [read_sgdml(p)["idxs_train"] for p in sorted((folder / FOLDER).iterdir())]
     assert len(points) == 3 and all(np.array_equal(p, points[0]) for p in points)
@@ -115,6 +115,29 @@ def test_another_search_in_the_folder_is_refused_or_overwritten(folder, capsys):
     assert "tasks of another search" in failed(capsys, "create", "data.npz", 20, 11, "--task_dir", "tasks", "-s", 1)
     gdml(capsys, "create", "data.npz", 20, 11, "--task_dir", "tasks", "-o", "-s", 1)
     assert sorted(p.name for p in (folder / "tasks").iterdir()) == ["notes.npz", "task-train20-sym2-sig0001.npz"]
+
+
+@pytest.mark.parametrize("options", [("--seed", 5), ("--perms_from", "one.npz")])
+def test_other_points_or_symmetries_are_another_search(folder, capsys, options):
+    np.savez(folder / "one.npz", perms=SWAP[:1])
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 1)
+    assert "tasks of another search" in failed(capsys, "create", "data.npz", 20, 10, "-s", 1, *options)
+
+
+def test_create_overwrites_what_an_interrupted_solver_left(folder, capsys):
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 1)
+    for name in ("_unconv_model-train20-sym2-sig0001.npz", "_solver_model-train20-sym2-sig0001.ckpt"):
+        (folder / FOLDER / name).write_bytes(b"")
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 1, "-o")
+    assert [p.name for p in (folder / FOLDER).iterdir()] == ["task-train20-sym2-sig0001.npz"]
+
+
+def test_train_overwrite_starts_anew(folder, capsys):
+    gdml(capsys, "create", "data.npz", 20, 10, "-s", 1)
+    (folder / FOLDER / "_solver_model-train20-sym2-sig0001.ckpt").write_bytes(b"of another problem")
+    train = ("train", FOLDER, "data.npz", "--solver", "iterative")
+    assert "checkpoint" in failed(capsys, *train)
+    assert len(gdml(capsys, *train, "-o")["models"]) == 1
 
 
 def test_permutations_of_a_file_that_counts_from_1(folder, capsys):
@@ -159,6 +182,8 @@ def test_select_copies_the_best_and_deletes_only_when_asked(folder, capsys):
     assert chosen == "water-Morse-train20-sym2.npz"
     assert read_sgdml(chosen)["sig"] == read_sgdml(best)["sig"]
     assert (folder / FOLDER).exists()
+    assert gdml(capsys, "select", FOLDER)["model"] == chosen  # once more changes nothing
+    write_sgdml(chosen, read_sgdml(chosen) | {"sig": 7})
     assert "--overwrite" in failed(capsys, "select", FOLDER)
     gdml(capsys, "select", FOLDER, "--model_file", "mine", "--clean")
     assert (folder / "mine.npz").exists() and not (folder / FOLDER).exists()
@@ -179,6 +204,31 @@ def test_all_makes_a_model_that_a_calculator_takes(folder, capsys):
     data = water(3, seed=8)
     energy, _ = pyff.load(result["model"]).predict(torch.from_numpy(data.pos))
     np.testing.assert_allclose(energy.numpy(), data.energy, atol=0.2 * np.ptp(data.energy))
+
+
+def test_all_again_goes_on_to_the_test(folder, capsys):
+    first, second = (gdml(capsys, "all", "data.npz", 20, 10, "-s", 1, 4) for _ in range(2))
+    assert second == first
+
+
+def test_frames_that_are_not_finite_are_named(folder, capsys):
+    forces = read_sgdml("data.npz")["F"].copy()
+    forces[7, 1] = np.nan
+    write_dataset("broken.npz", F=forces)
+    assert "1 of 60 frames have NaN or infinity, the first is frame 7" in failed(capsys, "all", "broken.npz", 20, 10)
+    model = gdml(capsys, "all", "data.npz", 20, 10, "-s", 4)["model"]
+    assert "F must be finite" in failed(capsys, "test", model, "broken.npz")
+
+
+def test_units_are_not_made_up(folder, capsys):
+    write_dataset("bare.npz", e_unit=None, r_unit=None)
+    assert run(["gdml", "show", "bare.npz"]) == 0
+    assert "[unit not stated]" in capsys.readouterr().out
+
+
+def test_help_shows_ranges(capsys):
+    assert run(["gdml", "create", "--help"]) == 0
+    assert "start:step:stop" in capsys.readouterr().out
 
 
 def test_all_without_points_for_a_test(folder, capsys):

@@ -23,11 +23,15 @@ def sigma_curve(sigmas: Sequence[float], rmse: Sequence[float], unit: str) -> Ca
         axes.plot(sigmas, rmse, "o-", linewidth=1.2, markersize=4, color="#1f5fa8")
         axes.plot(sigmas[best], rmse[best], "o", markersize=10, fillstyle="none", color="black")
         title = f"validation, best sigma {sigmas[best]:g}"
-        axes.set(xlabel="sigma", ylabel=f"force RMSE ({unit})", title=title, xscale="log")
+        axes.set(xlabel="sigma", ylabel=f"force RMSE{_in(unit)}", title=title, xscale="log")
         axes.set_xticks(*zip(*((s, f"{s:g}") for s in _apart([sigmas[best], *sigmas]))))
         axes.minorticks_off()
 
     return draw
+
+
+def _in(unit: str) -> str:
+    return f" ({unit})" if unit else ""
 
 
 def _apart(sigmas: Sequence[float]) -> list[float]:
@@ -50,6 +54,6 @@ def scatter(predicted: np.ndarray, label: np.ndarray, title: str, unit: str) -> 
         axes.plot(ends, ends, "-", linewidth=0.8, color="black")
         text = f"MAE {np.abs(y - x).mean():.3g}\nRMSE {np.sqrt(np.mean((y - x) ** 2)):.3g} {unit}"
         axes.text(0.04, 0.96, text, transform=axes.transAxes, va="top")
-        axes.set(xlabel=f"label ({unit})", ylabel=f"model ({unit})", title=title)
+        axes.set(xlabel=f"label{_in(unit)}", ylabel=f"model{_in(unit)}", title=title)
 
     return draw

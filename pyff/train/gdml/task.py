@@ -13,7 +13,7 @@ from pyff.models.gdml.permutations import checked_permutations, find_permutation
 from pyff.train.gdml.data import GdmlData
 from pyff.train.gdml.sampling import stratified_sample
 
-__all__ = ["EnergyUse", "GdmlTask", "Source", "Start", "create_task"]
+__all__ = ["EnergyUse", "GdmlTask", "Source", "Start", "create_task", "draw_points"]
 
 EnergyUse = Literal["constant", "constraints", "none"]
 
@@ -113,9 +113,7 @@ def create_task(
         DataError, PyffError: too few frames, or data sets of different atoms.
     """
     valid_data = valid_data or data
-    train = _draw(data, n_train, rng, np.empty(0, np.int64), "training")
-    same = data.md5 == valid_data.md5
-    valid = _draw(valid_data, n_valid, rng, train if same else np.empty(0, np.int64), "validation")
+    train, valid = draw_points(data, valid_data, n_train, n_valid, rng)
     if not np.array_equal(data.Z, valid_data.Z):
         raise DataError("the validation data must have the atoms of the training data, in the same order")
     pos = data.pos[train]
@@ -134,6 +132,16 @@ def create_task(
         source=Source(train, valid, data.md5, valid_data.md5, data.name, data.theory, data.energy_unit,
                       data.length_unit),
     )  # fmt: skip
+
+
+def draw_points(
+    data: GdmlData, valid_data: GdmlData, n_train: int, n_valid: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames to train and to validate on, disjoint if both are of one data set. Raises PyffError for too few frames."""
+    nothing = np.empty(0, np.int64)
+    train = _draw(data, n_train, rng, nothing, "training")
+    valid = _draw(valid_data, n_valid, rng, train if data.md5 == valid_data.md5 else nothing, "validation")
+    return train, valid
 
 
 def _draw(data: GdmlData, n: int, rng: np.random.Generator, exclude: np.ndarray, what: str) -> np.ndarray:

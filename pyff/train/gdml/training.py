@@ -150,11 +150,12 @@ def _set_constant(model: GDML, task: GdmlTask, system: LinearSystem) -> LabelChe
 
 
 def _about(solver: str, system: LinearSystem) -> str:
-    needs = closed_form_bytes(system.n_points, system.per_point) / GIB
+    needs = closed_form_bytes(system.n_points, system.per_point)
+    memory = f"{needs / GIB:.1f} GiB" if needs > GIB / 2 else f"{needs / 2**20:.0f} MiB"
     if solver == "closed":
-        return f"closed form, {system.n_unknowns} unknowns, {needs:.1f} GiB"
+        return f"closed form, {system.n_unknowns} unknowns, {memory}"
     return (
-        f"iterative solver, {system.n_unknowns} unknowns: the closed form would need {needs:.1f} GiB (--max_memory is "
+        f"iterative solver, {system.n_unknowns} unknowns: the closed form would need {memory} (--max_memory is "
         "its limit)"
     )
 
