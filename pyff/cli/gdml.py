@@ -34,7 +34,7 @@ gdml = typer.Typer(
     help="Kernel force fields of single molecules and crystals (sGDML): sgdml's commands, arguments and files.",
     epilog=_examples("""
         # from a data set to a tested model: 200 points to train, 100 to choose the length scale
-        pyff gdml all ethanol.npz 200 100
+        pyff gdml all ethanol.npz 200 100 --model_file ethanol-model
         pyff gdml show ethanol-model.npz
         pyff md ethanol-model.npz start.xyz --temperature 300
     """),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 from pyff.train.checkpoint import CheckpointError, load_checkpoint
 from pyff.train.config import TrainConfig
 from pyff.train.finetune import FineTuned, finetune
@@ -31,3 +33,11 @@ __all__ = [
     "size_curve",
     "training_panels",
 ]
+
+_SUBMODULES = ("gdml", "krr")  # of kernel models; networks need neither
+
+
+def __getattr__(name: str):
+    if name in _SUBMODULES:
+        return importlib.import_module(f"pyff.train.{name}")
+    raise AttributeError(f"module 'pyff.train' has no attribute {name!r}")

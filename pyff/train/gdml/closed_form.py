@@ -15,8 +15,8 @@ from pyff.train.gdml.system import LinearSystem
 
 __all__ = ["ClosedForm", "closed_form_bytes", "solve_closed_form"]
 
-ONE_PANEL_BYTES = 2**30  # up to here LAPACK factors the whole matrix: 10 % faster, twice the memory
-PANEL_UNKNOWNS = 1024
+ONE_PANEL_BYTES = 2**28  # up to here LAPACK factors the whole matrix: 10 % faster, twice the memory, 2 s without Ctrl-C
+PANEL_UNKNOWNS = 512
 JITTER = 10.0  # factor of the ridge after a failure
 LARGEST_RIDGE = 1e-4  # of the mean diagonal element: beyond, the labels would be smoothed visibly
 

@@ -14,6 +14,7 @@ from pyff.models.gdml import GDML
 __all__ = ["Error", "GdmlErrors", "prediction_errors"]
 
 BATCH = 250
+BATCH_FLOP = 1e10  # crystals have thousands of permutations: less than a second between two calls of progress
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def prediction_errors(
 ) -> GdmlErrors:  # fmt: skip
     """Errors on labelled geometries [M, N, 3]; progress is told those of the geometries done so far."""
     sums = _Sums()
-    for a in range(0, len(pos), BATCH):
-        part = slice(a, a + BATCH)
+    size = max(1, min(BATCH, int(BATCH_FLOP / (8 * model.points.numel() * len(model.perms)))))
+    for a in range(0, len(pos), size):
+        part = slice(a, a + size)
         batch = torch.as_tensor(np.asarray(pos[part]), dtype=torch.float64, device=device_of(model))
         e, f = (x.cpu().numpy() for x in model.predict(batch))
         sums.add(f, forces[part], None if energy is None else e - energy[part])

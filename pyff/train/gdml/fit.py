@@ -56,11 +56,11 @@ def fit(
     sigma: float | Sequence[float] = DEFAULT_SIGMAS, refined: bool = False, lam: float = 1e-10,
     profile: str = "matern52", perms: np.ndarray | None = None, use_sym: bool = True,
     use_energy: EnergyUse | None = None, test: bool = True, solver: str = "auto", max_memory: float | None = None,
-    seed: int = 0, quiet: bool = False,
+    units: str | None = None, seed: int = 0, quiet: bool = False,
 ) -> tuple[GDML, GdmlReport]:  # fmt: skip
     """Train an sGDML model: draw points, find the symmetries, choose the length scale, test on the frames left over.
 
-        model, report = pyff.train.gdml.fit("ethanol.npz", 200)
+        model, report = pyff.train.gdml.fit("ethanol.npz", 200, units="kcal/mol,Angstrom")
         print(report.text()); pyff.save(model, "ethanol.safetensors")
 
     Args:
@@ -73,14 +73,21 @@ def fit(
         use_energy: "constant", "constraints" or "none", see `GdmlTask`; "constant" where the data have energies.
         test: False spares the prediction of the frames left over.
         solver: "auto", "closed" or "iterative". max_memory: of it, GiB; what is free if not given.
+        units: "energy,length" of a path, where the file states none.
         seed: of all random choices. quiet: no progress on stderr.
+
+    Raises:
+        DataError: data that are not of one molecule or cell, not finite, too few, or of unknown units.
+        ValueError: perms that are no group, no sigma, or other arguments out of range.
     """
-    data = _gdml_data(data)
+    data = _gdml_data(data, units)
+    sigmas = [float(s) for s in np.atleast_1d(sigma)]
+    if not sigmas:
+        raise ValueError("sigma must be one length scale or several; received none")
     config = GDMLConfig(sigma=1.0, lam=lam, profile=profile)
     use_energy = use_energy or ("none" if data.energy is None else "constant")
     task = create_task(data, n_train, n_valid, config, perms=perms, use_sym=use_sym, use_energy=use_energy,
                        rng=np.random.default_rng(seed))  # fmt: skip
-    sigmas = [float(s) for s in np.atleast_1d(sigma)]
     with _Show(quiet) as show:
 
         def train(sigma: float) -> Candidate:
@@ -113,12 +120,12 @@ def _record(task: GdmlTask, best: Candidate, test: GdmlErrors | None) -> dict[st
     return info if errors.energy is None else info | {"energy_error": vars(errors.energy).copy()}
 
 
-def _gdml_data(data: GdmlData | Dataset | str | Path) -> GdmlData:
+def _gdml_data(data: GdmlData | Dataset | str | Path, units: str | None) -> GdmlData:
     if isinstance(data, GdmlData):
         return data
     if isinstance(data, Dataset):
         return GdmlData.from_dataset(data)
-    return GdmlData.from_dataset(read([Path(data)]), Path(data).name.split(".")[0])
+    return GdmlData.from_dataset(read([Path(data)], units=units), Path(data).name.split(".")[0])
 
 
 def _errors(model: GDML, task: GdmlTask, data: GdmlData, frames: np.ndarray) -> GdmlErrors:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from _gdml_toy import water
 
+from pyff.errors import DataError
 from pyff.train.gdml import fit
 from pyff.train.gdml.errors import Error, GdmlErrors
 from pyff.train.gdml.search import Candidate, best_of, edge_warning, refine, search_grid
@@ -73,3 +74,17 @@ def test_refined_fit_is_not_worse():
     coarse, fine = (fit(water(80), 25, 20, refined=r, **options)[1] for r in (False, True))
     assert fine.best.errors.forces.rmse <= coarse.best.errors.forces.rmse
     assert len(fine.candidates) > len(coarse.candidates)
+
+
+def test_files_without_units_need_them_said(tmp_path):
+    data = water(30)
+    np.savez(tmp_path / "water.npz", z=data.Z, R=data.pos, E=data.energy, F=data.forces)
+    with pytest.raises(DataError, match=r"unit of water\.npz is not declared"):
+        fit(tmp_path / "water.npz", 10, 10, sigma=3)
+    model, _ = fit(tmp_path / "water.npz", 10, 10, sigma=3, units="kJ/mol,Angstrom", quiet=True)
+    assert model.config.energy_unit == "kJ/mol"
+
+
+def test_no_length_scale_is_an_error():
+    with pytest.raises(ValueError, match="sigma must be one length scale or several; received none"):
+        fit(water(30), 10, 10, sigma=[])
