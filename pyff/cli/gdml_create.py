@@ -82,7 +82,7 @@ def parse_sigmas(texts: Sequence[str]) -> tuple[float, ...]:
 
 def create_tasks(console: Console, options: CreateOptions) -> Path:
     """Write the tasks that the folder lacks; the folder."""
-    if not console.json:
+    if not console.quiet:
         run_show(console, options.dataset)
     data = data_of_arrays(read_sgdml(options.dataset, "d"))
     valid = data_of_arrays(read_sgdml(options.valid_dataset, "d")) if options.valid_dataset else data

@@ -97,6 +97,8 @@ def _start(pos: Tensor) -> Tensor:
 
 
 def _run(step, state, position, steps: int, save_every: int, report: Callable[[int], None] | None) -> np.ndarray:
+    if save_every > steps:
+        raise ValueError(f"save_every must be 1 .. steps = {steps}, or there are no frames; received {save_every}")
     frames = []
     for k in range(1, steps + 1):
         state = step(state)

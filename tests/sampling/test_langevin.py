@@ -58,3 +58,8 @@ def test_settings_must_be_positive(name, value):
     options = {"kT": KT, "dt": 0.1, "steps": 10} | {name: value}
     with pytest.raises(ValueError, match=f"{name} must be positive; received"):
         overdamped(spring, torch.zeros(1, 1, 3), **options)
+
+
+def test_a_run_shorter_than_the_interval_of_frames_is_an_error():
+    with pytest.raises(ValueError, match=r"save_every must be 1 \.\. steps = 50, .* received 100"):
+        overdamped(lambda x: -x, torch.zeros(1, 1, 3), kT=1, dt=0.01, steps=50)
