@@ -85,7 +85,10 @@ class GDMLVariance:
         """dx/dr of the training points, from their geometries."""
         if pos is None:
             if model.is_periodic:
-                raise ValueError("pos must be given for a periodic model: its nearest-image distances fix no geometry")
+                raise ValueError(
+                    "pos must be given for a periodic model: its nearest-image distances fix no geometry. Call "
+                    "model.prepare_uncertainty(train_pos), then Calculator(model, uncertainty=True)"
+                )
             pos = geometries_of(self.x)
         cell = None if not model.is_periodic else torch.tensor(model.config.cell, dtype=pos.dtype, device=pos.device)
         pos = torch.as_tensor(pos, dtype=torch.float64, device=self.x.device)
