@@ -12,7 +12,7 @@ from _data import CHECKOUT
 PACKAGE = CHECKOUT / "pyff"
 
 # layer -> the layers it may import besides itself; a new module under pyff/ needs a line here
-_BASE = {"_atomic", "_core", "_progress", "_figure", "_interrupt", "_threads", "batch", "errors", "units"}
+_BASE = {"_atomic", "_core", "_progress", "_figure", "_interrupt", "_memory", "_threads", "batch", "errors", "units"}
 _BASE |= {"_npz", "_pickle_machine"}
 _TENSORS = _BASE | {"neighbors", "ops"}
 _NETWORKS = _TENSORS | {"nn", "solvers", "models"}
@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "_pickle_machine": {"errors"},
     "_progress": set(),
     "_figure": set(),
+    "_memory": set(),
     "_interrupt": set(),
     "_threads": set(),
     "errors": set(),

@@ -95,7 +95,7 @@ class GDML(DirectModel):
                 name, None if value is None else torch.as_tensor(value, dtype=torch.float64).contiguous()
             )
         self._require_shapes()
-        self._require_group()
+        self._require_permutations()
         self.register_buffer("_pair_perms", ops.descriptor_permutations(self.perms), persistent=False)
         self._expansion: ops.GdmlExpansion | None = None  # made when first needed
         self._variance: GDMLVariance | None = None
@@ -254,7 +254,7 @@ class GDML(DirectModel):
         if not m or not len(self.perms):
             raise ValueError(f"train and perms must not be empty; received {m} points, {len(self.perms)} permutations")
 
-    def _require_group(self) -> None:
+    def _require_permutations(self) -> None:
         """What would make wrong energies without any error: rows that are no permutations, or exchange unlike atoms."""
         order = torch.arange(self.Z.shape[0], device=self.Z.device)
         if not bool((self.perms.sort(1).values == order).all()):

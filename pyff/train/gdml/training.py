@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from pyff import ops
+from pyff._memory import free_bytes
 from pyff.models.gdml import GDML
 from pyff.solvers import IterativeSettings
 from pyff.train.gdml.closed_form import Progress, closed_form_bytes, solve_closed_form
@@ -83,7 +84,7 @@ class Trained:
 
 def choose_solver(n_points: int, per_point: int, max_memory: float | None = None) -> str:
     """ "closed" where the matrix fits into max_memory (GiB; else what is free), else "iterative"."""
-    limit = _free_bytes() if max_memory is None else max_memory * GIB
+    limit = free_bytes() if max_memory is None else max_memory * GIB
     return "closed" if closed_form_bytes(n_points, per_point) <= limit else "iterative"
 
 
@@ -158,17 +159,3 @@ def _about(solver: str, system: LinearSystem) -> str:
         f"iterative solver, {system.n_unknowns} unknowns: the closed form would need {memory} (--max_memory is "
         "its limit)"
     )
-
-
-def _free_bytes() -> int:
-    """Memory that can be had now; what the system can reclaim counts."""
-    import os
-
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
