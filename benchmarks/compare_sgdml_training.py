@@ -68,8 +68,8 @@ class Sgdml:
         return self.trainer.create_task(data, n_train, data, N_VALID, sig=20, perms=perms)
 
     def train(self, task: dict, solver: str = "closed") -> dict:
-        # the solver is chosen by a memory estimate: an impossible one takes the iterative solver, which with 1 GB builds
-        # fewer columns and is three times as fast as with 64
+        # the solver is chosen by a memory estimate: an impossible one takes the iterative solver, which with 1 GB
+        # builds fewer columns and is three times as fast as with 64
         huge = staticmethod(lambda *sizes: 1 << 60)
         self.trainer._max_memory = 64 if solver == "closed" else 1
         self.analytic.est_memory_requirement = self.estimate if solver == "closed" else huge
