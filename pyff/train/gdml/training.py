@@ -98,7 +98,7 @@ def train_task(
     Args:
         solver: "closed", "iterative", or "auto": closed form where its memory fits.
         max_memory: GiB that the solver may use; else what is free.
-        device: where the system is solved; kernels for its matrix exist on the CPU only. The model is on the CPU.
+        device: where the system is solved. The model is on the CPU.
         progress: called as progress(stage, done, total).
         say: called with sentences for the user.
         checkpoint: called with an unfinished model now and then, by the iterative solver.
