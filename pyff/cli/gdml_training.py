@@ -206,7 +206,8 @@ def all_(
     valid: ValidData = None, test: TestData = None, sig: Sigmas = None, lam: Lam = 1e-10, no_symmetry: Gdml = False,
     perms_from: PermsFrom = None, no_E: NoE = False, E_cstr: ECstr = False, task_dir: TaskDir = None,
     model_file: ModelFile = None, lazy: Lazy = False, refine: Refine = False, clean: Clean = False,
-    overwrite: Overwrite = False, max_memory: MaxMemory = None, max_processes: MaxProcesses = None, cpu: OnCpu = False,
+    overwrite: Overwrite = False, solver: SolverName = "auto", preconditioner: Preconditioner = "rpcholesky",
+    columns: Columns = None, max_memory: MaxMemory = None, max_processes: MaxProcesses = None, cpu: OnCpu = False,
     seed: Seed = 0, quiet: Quiet = False, json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """From a data set to a tested model: create, train, select and test, and a picture of the errors.
@@ -219,6 +220,7 @@ def all_(
 
     options = CreateOptions.parse(dataset, n_train, n_valid, valid, sig, lam, no_symmetry, perms_from, no_E, E_cstr,
                                   task_dir, overwrite, seed)  # fmt: skip
-    training = TrainOptions(valid or dataset, lazy, overwrite, max_memory, use_machine(max_processes, cpu=True))
+    training = TrainOptions(valid or dataset, lazy, overwrite, max_memory, use_machine(max_processes, cpu=True), solver,
+                            preconditioner, columns)  # fmt: skip
     return run_all(Console(quiet, json), options, training, test or dataset, n_test, model_file, refine=refine,
                    clean=clean)  # fmt: skip

@@ -206,6 +206,12 @@ def test_all_makes_a_model_that_a_calculator_takes(folder, capsys):
     np.testing.assert_allclose(energy.numpy(), data.energy, atol=0.2 * np.ptp(data.energy))
 
 
+def test_all_takes_a_solver(folder, capsys):
+    result = gdml(capsys, "all", "data.npz", 20, 10, 25, "-s", 1, "--solver", "iterative", "--columns", 40)
+    arrays = read_sgdml(folder / result["model"], "m")
+    assert str(arrays["solver_name"]) == "cg" and len(arrays["inducing_pts_idxs"]) == 40
+
+
 def test_all_again_goes_on_to_the_test(folder, capsys):
     first, second = (gdml(capsys, "all", "data.npz", 20, 10, "-s", 1, 4) for _ in range(2))
     assert second == first
