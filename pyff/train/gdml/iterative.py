@@ -52,9 +52,14 @@ def solve_iterative(
     say(f"conjugate gradients, {settings.preconditioner} preconditioner of"
         f" {settings.rank(operator.size) if columns is None else len(columns)} of {operator.size} columns")  # fmt: skip
     earlier = 0 if task.start is None else task.start.solver_iters
+
+    def snapshot(s: Solution) -> None:
+        if checkpoint is not None and s.iterations:  # before the first step there is nothing to keep
+            checkpoint(s.x, _info(s, earlier))
+
     solution = solve_iteratively(
         operator, system.y, system.lam, settings, x=x, columns=columns, progress=_Show(progress, settings.rtol),
-        snapshot=checkpoint and (lambda s: checkpoint(s.x, _info(s, earlier))),
+        snapshot=snapshot,
     )  # fmt: skip
     if solution.interrupted:
         raise KeyboardInterrupt
