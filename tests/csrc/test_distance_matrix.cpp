@@ -45,7 +45,8 @@ void check_all(std::int64_t n, std::int64_t m, std::int64_t features, Run&& run)
       run(pyff::DistanceParams{n, m, features, x.data(), y.data(), kind, kSigma, out.data(), 3});
       for (std::int64_t i = 0; i < n; ++i)
         for (std::int64_t j = 0; j < m; ++j) {
-          CHECK_NEAR(out[i * m + j], plain(kind, &x[i * features], &y[j * features], features), 1e-13 * (1 + features));
+          const double expected = plain(kind, x.data() + i * features, y.data() + j * features, features);
+          CHECK_NEAR(out[i * m + j], expected, 1e-13 * (1 + features));
           if (same) CHECK(out[i * m + j] == out[j * m + i]);
         }
     }
