@@ -5,8 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["free_bytes"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["free_bytes", "free_bytes_on"]
+
+
+def free_bytes_on(device: torch.device) -> int:
+    """Memory that can be had now where tensors of this device live.
+
+    On a GPU what torch's allocator keeps for later tensors counts.
+    """
+    if device.type != "cuda":
+        return free_bytes()
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def free_bytes(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:

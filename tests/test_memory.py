@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from pyff._memory import free_bytes
+from pyff._memory import free_bytes, free_bytes_on
 
 GIB = 2**30
 
@@ -45,3 +46,16 @@ def test_the_narrowest_group_decides_and_cached_files_can_go(machine):
 
 def test_of_this_machine():
     assert free_bytes() > 0
+
+
+def test_of_a_gpu_what_the_allocator_keeps_counts(monkeypatch):
+    asked = torch.device("cuda:1")
+    numbers = {"mem_get_info": (3 * GIB, 80 * GIB), "memory_reserved": 5 * GIB, "memory_allocated": GIB}
+    for name, value in numbers.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value if device == asked else None)
+    assert free_bytes_on(asked) == 7 * GIB
+
+
+def test_of_the_cpu_it_is_the_machines(monkeypatch):
+    monkeypatch.setattr("pyff._memory.free_bytes", lambda: 42)
+    assert free_bytes_on(torch.device("cpu")) == 42

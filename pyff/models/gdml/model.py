@@ -62,7 +62,7 @@ class GDML(DirectModel):
     Args:
         config: hyper-parameters and units.
         Z: atomic numbers [N].
-        train: descriptors of the training points [M, D], 1/length.
+        train: descriptors of the training points [M, D], 1/length; the model is on their device.
         coef: coefficients J_j alpha_j [M, D].
         perms: permutations of the atoms [P, N], a group, the identity among them.
         coef_energy: coefficients of the training energies [M], or None.
@@ -85,15 +85,15 @@ class GDML(DirectModel):
         self, config: GDMLConfig, Z: Iterable[int] | Tensor, *, train: Tensor, coef: Tensor, perms: Tensor,
         coef_energy: Tensor | None = None, constant: float | Tensor = 0.0, std: float | Tensor = 1.0,
     ) -> None:  # fmt: skip
+        device = train.device
         Z = torch.as_tensor(Z).long().clone()
         super().__init__(config, Z.tolist())
         values = {"points": train, "coef": coef, "coef_energy": coef_energy, "constant": constant, "std": std}
-        self.register_buffer("Z", Z)
-        self.register_buffer("perms", torch.as_tensor(perms).long().contiguous())
+        self.register_buffer("Z", Z.to(device))
+        self.register_buffer("perms", torch.as_tensor(perms).long().to(device).contiguous())
         for name, value in values.items():
-            self.register_buffer(
-                name, None if value is None else torch.as_tensor(value, dtype=torch.float64).contiguous()
-            )
+            x = None if value is None else torch.as_tensor(value, dtype=torch.float64, device=device).contiguous()
+            self.register_buffer(name, x)
         self._require_shapes()
         self._require_permutations()
         self.register_buffer("_pair_perms", ops.descriptor_permutations(self.perms), persistent=False)

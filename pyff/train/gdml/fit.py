@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pyff._progress import Live
 from pyff.data import Dataset, read
@@ -56,7 +57,7 @@ def fit(
     sigma: float | Sequence[float] = DEFAULT_SIGMAS, refined: bool = False, lam: float = 1e-10,
     profile: str = "matern52", perms: np.ndarray | None = None, use_sym: bool = True,
     use_energy: EnergyUse | None = None, test: bool = True, solver: str = "auto", max_memory: float | None = None,
-    units: str | None = None, seed: int = 0, quiet: bool = False,
+    device: torch.device | str = "cpu", units: str | None = None, seed: int = 0, quiet: bool = False,
 ) -> tuple[GDML, GdmlReport]:  # fmt: skip
     """Train an sGDML model: draw points, find the symmetries, choose the length scale, test on the frames left over.
 
@@ -72,7 +73,8 @@ def fit(
         perms: permutations of the atoms [P, N]; found in the training points if not given. use_sym: False ignores all.
         use_energy: "constant", "constraints" or "none", see `GdmlTask`; "constant" where the data have energies.
         test: False spares the prediction of the frames left over.
-        solver: "auto", "closed" or "iterative". max_memory: of it, GiB; what is free if not given.
+        solver: "auto", "closed" or "iterative". max_memory: of it, GiB; what is free on the device if not given.
+        device: "cpu", "cuda", "cuda:1", ...: where systems are solved and points predicted; the model stays there.
         units: "energy,length" of a path, where the file states none.
         seed: of all random choices. quiet: no progress on stderr.
 
@@ -92,9 +94,9 @@ def fit(
 
         def train(sigma: float) -> Candidate:
             show.sigma = sigma
-            trained = train_task(task.with_sigma(sigma), solver=solver, max_memory=max_memory, progress=show,
-                                 say=show.say)  # fmt: skip
-            return Candidate(trained, _errors(trained.model, task, data, task.source.valid))
+            trained = train_task(task.with_sigma(sigma), solver=solver, max_memory=max_memory, device=device,
+                                 progress=show, say=show.say)  # fmt: skip
+            return Candidate(trained, _errors(trained.model.to(device), task, data, task.source.valid))
 
         found = search_grid(train, sigmas)
         if refined:

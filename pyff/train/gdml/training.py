@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pyff import ops
-from pyff._memory import free_bytes
+from pyff._memory import free_bytes_on
 from pyff.models.gdml import GDML
 from pyff.solvers import IterativeSettings
 from pyff.train.gdml.closed_form import Progress, closed_form_bytes, solve_closed_form
@@ -82,9 +82,11 @@ class Trained:
     solver_info: dict[str, Any] = field(default_factory=dict)
 
 
-def choose_solver(n_points: int, per_point: int, max_memory: float | None = None) -> str:
-    """ "closed" where the matrix fits into max_memory (GiB; else what is free), else "iterative"."""
-    limit = free_bytes() if max_memory is None else max_memory * GIB
+def choose_solver(
+    n_points: int, per_point: int, max_memory: float | None = None, device: torch.device | str = "cpu"
+) -> str:
+    """ "closed" where the matrix fits into max_memory (GiB; else what is free on the device), else "iterative"."""
+    limit = free_bytes_on(torch.device(device)) if max_memory is None else max_memory * GIB
     return "closed" if closed_form_bytes(n_points, per_point) <= limit else "iterative"
 
 
@@ -97,7 +99,7 @@ def train_task(
 
     Args:
         solver: "closed", "iterative", or "auto": closed form where its memory fits.
-        max_memory: GiB that the solver may use; else what is free.
+        max_memory: GiB that the solver may use; else what is free on the device.
         device: where the system is solved. The model is on the CPU.
         progress: called as progress(stage, done, total).
         say: called with sentences for the user.
@@ -107,7 +109,7 @@ def train_task(
     began = time.perf_counter()
     system = LinearSystem.of(task, device)
     if solver == "auto":
-        solver = choose_solver(system.n_points, system.per_point, max_memory)
+        solver = choose_solver(system.n_points, system.per_point, max_memory, system.x.device)
         say(_about(solver, system))
     if solver == "iterative":
         from pyff.train.gdml.iterative import solve_iterative
