@@ -14,6 +14,8 @@ from pyff.cli.console import Console
 
 __all__ = ["run_info"]
 
+MOST_LISTED = 10  # values; the indices of training points are thousands
+
 PACKAGES = ("torch", "numpy", "scipy", "ase", "pydantic", "safetensors")
 
 
@@ -115,4 +117,6 @@ def _flat(prefix: str, values: dict) -> list[tuple[str, str]]:
 
 
 def _short(value) -> str:
+    if isinstance(value, list) and len(value) > MOST_LISTED:
+        return f"{len(value)} values"
     return f"{value:.5g}" if isinstance(value, float) else str(value)

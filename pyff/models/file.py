@@ -51,13 +51,17 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 def save(model: EnergyModel | DirectModel, path: str | os.PathLike) -> None:
     """Write `model` to `path` (.safetensors) so that `load` returns it bit for bit.
 
-    The file appears under its name only when it is complete; a failed save leaves an older file untouched.
+    GDML models can also be written as .npz, which sgdml 1.0.3 reads, too. The file appears under its name only when it
+    is complete; a failed save leaves an older file untouched.
 
     Raises:
-        ValueError: path does not end in .safetensors, or a weight is not finite.
+        ValueError: path does not end in .safetensors, or in .npz for a model that sGDML has; or a weight is not finite.
         ModelFileError: the model's description does not fit the schema.
     """
     path = Path(path)
+    if path.suffix == ".npz":
+        _save_npz(model, path)
+        return
     if path.suffix != ".safetensors":
         raise ValueError(f"path must end in .safetensors; received {str(path)!r}")
     from safetensors.torch import save as to_bytes
@@ -69,6 +73,18 @@ def save(model: EnergyModel | DirectModel, path: str | os.PathLike) -> None:
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     _require_finite(tensors, str(path))
     atomic_write(path, to_bytes(tensors, metadata={"pyff": header.model_dump_json()}))
+
+
+def _save_npz(model: EnergyModel | DirectModel, path: Path) -> None:
+    if model.architecture != "gdml":
+        raise ValueError(
+            f"path must end in .safetensors; received {str(path)!r}, and .npz is for GDML models only, not for "
+            f"{type(model).__name__}"
+        )
+    from pyff.models.gdml.sgdml_file import save_sgdml
+
+    _require_finite(model.state_dict(), str(path))
+    save_sgdml(model, path)
 
 
 def load(

@@ -16,8 +16,8 @@ from pyff.cli import run
 from pyff.cli.gdml_create import parse_sigmas
 from pyff.errors import PyffError
 from pyff.interfaces.sgdml import dataset_arrays, read_sgdml, write_sgdml
-from pyff.interfaces.sgdml.training import arrays_of_trained, task_of_arrays
-from pyff.train.gdml import train_task
+from pyff.interfaces.sgdml.training import arrays_of_trained, data_of_arrays, task_of_arrays
+from pyff.train.gdml import fit, train_task
 
 SWAP = np.array([[0, 1, 2], [0, 2, 1]])
 FOLDER = "sgdml_cv_water-Morse-train20-sym"
@@ -215,6 +215,14 @@ def test_all_takes_a_solver(folder, capsys):
 def test_all_again_goes_on_to_the_test(folder, capsys):
     first, second = (gdml(capsys, "all", "data.npz", 20, 10, "-s", 1, 4) for _ in range(2))
     assert second == first
+
+
+def test_model_saved_from_python_knows_what_it_has_seen(folder, capsys):
+    model, _ = fit(data_of_arrays(read_sgdml("data.npz")), 20, 10, sigma=4, quiet=True)
+    pyff.save(model, "mine.npz")
+    assert gdml(capsys, "test", "mine.npz", "data.npz")["errors"]["mine.npz"]["n"] == 60 - 20 - 10
+    validated = gdml(capsys, "validate", "mine.npz", "data.npz", "-o")["errors"]["mine.npz"]
+    assert validated["n"] == 10
 
 
 def test_frames_that_are_not_finite_are_named(folder, capsys):

@@ -79,6 +79,8 @@ def test_file_save_leaves_the_old_file_when_it_fails(path):
 def test_file_save_refuses_other_endings_and_unregistered_classes(path):
     with pytest.raises(ValueError, match=r"must end in \.safetensors; received"):
         pyff.save(toy_model(), path.with_suffix(".pt"))
+    with pytest.raises(ValueError, match=r"must end in \.safetensors; .*\.npz is for GDML models only"):
+        pyff.save(toy_model(), path.with_suffix(".npz"))
 
     class Unregistered(ToyModel):
         pass

@@ -15,7 +15,7 @@ import numpy as np
 
 from pyff._npz import read_npz, write_npz
 from pyff.errors import PyffError
-from pyff.models.gdml.sgdml_file import text_of
+from pyff.models.gdml.sgdml_file import CODE_VERSION, text_of
 
 __all__ = [
     "CODE_VERSION",
@@ -28,7 +28,6 @@ __all__ = [
     "write_sgdml",
 ]
 
-CODE_VERSION = "1.0.3"  # of the layout that is written
 _KINDS = {"d": "data set", "t": "task", "m": "model"}
 # what tells the kinds apart in files without a type
 _MARKS = {"m": ("R_desc", "Rt_desc", "trainPts_D"), "t": ("R_train",), "d": ("R", "F")}

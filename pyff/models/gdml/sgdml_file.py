@@ -15,17 +15,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyff._npz import read_npz
+from pyff._npz import read_npz, write_npz
 from pyff.errors import PyffError
 from pyff.models.gdml.model import GDML, GDMLConfig
 from pyff.models.schema import ModelFileError
 from pyff.ops import descriptor_permutations
 from pyff.units import Units
 
-__all__ = ["DEFAULT_UNITS", "arrays_of_model", "load_sgdml", "model_of_arrays", "text_of", "with_names_of_today"]
+__all__ = [
+    "CODE_VERSION",
+    "DEFAULT_UNITS",
+    "arrays_of_model",
+    "load_sgdml",
+    "model_of_arrays",
+    "save_sgdml",
+    "text_of",
+    "with_names_of_today",
+]
 
 _log = logging.getLogger("pyff")
 
+CODE_VERSION = "1.0.3"  # of the layout that is written
 DEFAULT_UNITS = Units("kcal/mol", "Angstrom")  # sGDML's documentation: what files without units are in
 # name today <- names of older files
 _OLD_NAMES = {
@@ -33,6 +43,7 @@ _OLD_NAMES = {
     "R_d_desc_alpha": ("Rt_d_desc_alpha", "r_d_desc_alpha"),
     "dataset_name": ("dataset",),
 }
+_UNKNOWN_ERROR = {"mae": float("nan"), "rmse": float("nan")}
 # cosine between lattice vectors from which rounding misses nearest images within half of the cell
 _SKEWED = 0.05
 
@@ -117,6 +128,29 @@ def arrays_of_model(model: GDML) -> dict[str, Any]:
     return arrays
 
 
+def save_sgdml(model: GDML, path: str | os.PathLike) -> None:
+    """Write a model as a file that sgdml 1.0.3 reads; `load_sgdml` returns it bit for bit.
+
+    Which points it was trained and validated on, and its errors, are written as far as `model.info` knows them.
+
+    Raises ValueError for what sGDML does not have, see `arrays_of_model`.
+    """
+    info, own = model.info, arrays_of_model(model)
+    if info.get("units") == _note_of_default():
+        del own["r_unit"], own["e_unit"]  # an assumption does not become a statement
+    md5 = {f"md5_{k}": info[f"md5_{k}"].encode() for k in ("train", "valid", "test") if info.get(f"md5_{k}")}
+    errors = {"f_err": info.get("forces_error", _UNKNOWN_ERROR)}
+    if use_energy := info.get("use_energy") != "none":
+        errors["e_err"] = info.get("energy_error", _UNKNOWN_ERROR)
+    points = {k: np.array(info.get(k, ()), dtype=np.int64) for k in ("idxs_train", "idxs_valid")}
+    about = {
+        "type": "m", "code_version": CODE_VERSION, "dataset_name": info.get("data", "unknown"),
+        "dataset_theory": info.get("theory", "unknown"), "solver_name": info.get("solver", "unknown"),
+        "n_test": info.get("n_test", 0), "use_E": use_energy,
+    }  # fmt: skip
+    write_npz(path, about | points | {"md5_train": b"", "md5_valid": b"", "md5_test": None} | md5 | errors | own)
+
+
 def text_of(value: Any) -> str | None:
     """Text of an array of one string, bytes or unicode; None for anything else and for nothing."""
     item = np.asarray(value).reshape(-1)[0] if value is not None and np.size(value) == 1 else None
@@ -146,7 +180,11 @@ def _units(arrays: Mapping[str, np.ndarray], given: Units | str | None, name: st
         return given, f"{given}, as given: the file states none"
     _log.warning("%s states no units: taken as %s, sGDML's default; say units=... if they are others", name,
                  DEFAULT_UNITS)  # fmt: skip
-    return DEFAULT_UNITS, f"{DEFAULT_UNITS}, sGDML's default: the file states none"
+    return DEFAULT_UNITS, _note_of_default()
+
+
+def _note_of_default() -> str:
+    return f"{DEFAULT_UNITS}, sGDML's default: the file states none"
 
 
 def _stated(energy: str, length: str, given: Units | None, name: str) -> Units:
@@ -209,8 +247,13 @@ def _skewness(cell: np.ndarray) -> float:
 def _record(arrays: Mapping[str, np.ndarray], units_note: str) -> dict[str, Any]:
     """What the file remembers, as JSON values."""
     texts = {"data": "dataset_name", "theory": "dataset_theory", "solver": "solver_name", "sgdml": "code_version"}
-    texts |= {"md5_train": "md5_train", "md5_valid": "md5_valid"}
+    texts |= {name: name for name in ("md5_train", "md5_valid", "md5_test")}
     info: dict[str, Any] = {k: text for k, name in texts.items() if (text := text_of(arrays.get(name)))}
+    for name in ("idxs_train", "idxs_valid", "n_test"):
+        if name in arrays and arrays[name].dtype.kind in "iu":
+            info[name] = arrays[name].tolist()
+    if not np.squeeze(arrays.get("use_E", True)):
+        info["use_energy"] = "none"
     info["units"] = units_note
     for label, key in (("energy", "e_err"), ("forces", "f_err")):
         value = arrays[key].item() if key in arrays and np.size(arrays[key]) == 1 else None

@@ -117,8 +117,10 @@ def _record(task: GdmlTask, best: Candidate, test: GdmlErrors | None) -> dict[st
     info = {
         "data": source.name, "theory": source.theory, "md5_train": source.train_md5, "md5_valid": source.valid_md5,
         "n_train": len(source.train), "n_valid": len(source.valid), "n_test": test.n if test else 0,
+        "idxs_train": source.train.tolist(), "idxs_valid": source.valid.tolist(), "use_energy": task.use_energy,
         "solver": best.trained.solver, "forces_error": vars(errors.forces).copy(),
     }  # fmt: skip
+    info |= {"md5_test": source.train_md5} if test else {}
     return info if errors.energy is None else info | {"energy_error": vars(errors.energy).copy()}
 
 

@@ -141,6 +141,39 @@ def test_arrays_of_a_model_are_those_of_its_file():
     assert (written["r_unit"], written["e_unit"]) == ("Angstrom", "kcal/mol")
 
 
+@pytest.mark.parametrize("case", SGDML)
+def test_saved_file_is_the_file_that_was_loaded(case, tmp_path):
+    """But for alphas_F, which only a resumed training needs."""
+    arrays = case_arrays(case) | {"e_err": np.array({"mae": 0.125, "rmse": 0.25}, dtype=object), "n_test": np.array(3)}
+    write_npz(tmp_path / "a.npz", arrays | {"r_unit": np.array("Angstrom")})
+    model = pyff.load(tmp_path / "a.npz")
+    pyff.save(model, tmp_path / "b.npz")
+    first, second = read_npz(tmp_path / "a.npz"), read_npz(tmp_path / "b.npz")
+    assert set(first) - set(second) == {"alphas_F"} and set(second) <= set(first)
+    for name, value in second.items():
+        assert value.dtype == first[name].dtype, name
+        if name != "f_err":  # unknown numbers are not equal
+            np.testing.assert_array_equal(value, first[name], err_msg=name)
+    pos = torch.from_numpy(positions(4))
+    assert all(map(torch.equal, pyff.load(tmp_path / "b.npz").predict(pos), model.predict(pos)))
+
+
+def test_what_a_model_does_not_know_is_left_empty(tmp_path):
+    model = model_of_arrays(model_arrays())
+    model.info = {}
+    pyff.save(model, tmp_path / "m.npz")
+    arrays = read_npz(tmp_path / "m.npz")
+    assert np.size(arrays["idxs_train"]) == 0 and arrays["n_test"] == 0 and str(arrays["solver_name"]) == "unknown"
+    assert np.isnan(arrays["f_err"].item()["rmse"])
+
+
+def test_units_that_were_assumed_are_not_stated(tmp_path):
+    write_npz(tmp_path / "a.npz", {k: v for k, v in model_arrays().items() if k not in ("e_unit", "r_unit")})
+    for units, stated in ((None, set()), ("eV,Angstrom", {"e_unit", "r_unit"})):
+        pyff.save(pyff.load(tmp_path / "a.npz", units=units), tmp_path / "b.npz")
+        assert {"e_unit", "r_unit"} & set(read_npz(tmp_path / "b.npz")) == stated
+
+
 def test_model_that_sgdml_would_compute_otherwise_is_not_written():
     model = model_of_arrays(model_arrays(LATTICE))
     for change, sentence in (({"profile": "rbf"}, "matern52 kernel only"), ({"images": "search"}, "this skewed cell")):
