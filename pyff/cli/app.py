@@ -48,6 +48,7 @@ Settings = Annotated[
 Bad = Annotated[
     str, typer.Option(help="error or skip frames with NaN, overlapping atoms or huge forces.", rich_help_panel="Data")
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT, and files beside it, if they exist.")]
 Model = Annotated[Path, typer.Argument(help="Model file (.safetensors; .npz of sGDML).", show_default=False)]
 
 
@@ -307,7 +308,7 @@ def md(
     long_range_cutoff: LongRangeCutoff = None,
     ewald: Ewald = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue OUT from its last frame up to --time.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: Overwrite = False,
     device: Device = "cpu",
     dtype: Dtype = None,
     quiet: Quiet = False,
@@ -352,7 +353,7 @@ def relax(
     spin: Spin = None,
     long_range_cutoff: LongRangeCutoff = None,
     ewald: Ewald = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: Overwrite = False,
     device: Device = "cpu",
     dtype: Annotated[Precision, typer.Option(help="Precision.", rich_help_panel="Machine")] = Precision.float64,
     quiet: Quiet = False,

@@ -16,6 +16,7 @@ from pyff.cli.app import (
     Json,
     LongRangeCutoff,
     Model,
+    Overwrite,
     Precision,
     Quiet,
     Spin,
@@ -32,7 +33,7 @@ __all__ = ["app", "attention", "minima", "spectrum", "stability"]
         # six seeds at 300 K and 500 K, 10 ps each
         pyff stability model.safetensors start.xyz
         # two models on the same molecule, longer
-        pyff stability so3krates.safetensors no_angles.safetensors dha.xyz --time 100 --out dha.json
+        pyff stability so3krates.safetensors no_angles.safetensors dha.xyz --time 100 --out dha-stable.json
     """)
 )
 def stability(
@@ -49,7 +50,7 @@ def stability(
     long_range_cutoff: LongRangeCutoff = None,
     ewald: Ewald = False,
     out: Annotated[Path, typer.Option(help="Results (.json); picture, last frames beside.")] = Path("stability.json"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: Overwrite = False,
     device: Device = "cpu",
     dtype: Dtype = None,
     quiet: Quiet = False,
@@ -92,7 +93,7 @@ def spectrum(
     mass_weighted: Annotated[bool, typer.Option("--mass/--no-mass", help="Weight velocities by mass.")] = True,
     maximum: Annotated[float, typer.Option(help="Highest frequency of the picture, cm^-1.", min=1)] = 4000.0,
     out: Annotated[Path, typer.Option(help="Spectrum (.csv or .npz); picture beside.")] = Path("spectrum.csv"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     json: Json = False,
     debug: Debug = False,
@@ -131,7 +132,7 @@ def minima(
     ewald: Ewald = False,
     out: Annotated[Path, typer.Option(help="Minima by energy (.xyz); record, picture beside.")] = Path("minima.xyz"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the search recorded beside OUT.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: Overwrite = False,
     device: Device = "cpu",
     dtype: Annotated[Precision, typer.Option(help="Precision.", rich_help_panel="Machine")] = Precision.float64,
     quiet: Quiet = False,
@@ -169,7 +170,7 @@ def attention(
     charge: Charge = None,
     spin: Spin = None,
     out: Annotated[Path, typer.Option(help="Table per atom (.csv); picture beside.")] = Path("attention.csv"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: Overwrite = False,
     dtype: Dtype = None,
     quiet: Quiet = False,
     json: Json = False,

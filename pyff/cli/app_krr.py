@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from pyff.cli.app import Charge, Debug, Device, EnergyKey, Json, Model, Quiet, Spin, TargetKey, Units, _examples
+from pyff.cli.app import (
+    Charge,
+    Debug,
+    Device,
+    EnergyKey,
+    Json,
+    Model,
+    Overwrite,
+    Quiet,
+    Spin,
+    TargetKey,
+    Units,
+    _examples,
+)
 from pyff.cli.app_client import app
 from pyff.cli.console import Console
 
@@ -102,7 +115,7 @@ def fit(
     lam: Lams = None,
     inner: Inner = 5,
     seed: Seed = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     json: Json = False,
     debug: Debug = False,
@@ -163,6 +176,7 @@ def curve(
     sizes: Annotated[str, typer.Option(help="Numbers of training molecules.")] = "250,500,1000,2000",
     test: Annotated[int, typer.Option(help="Test molecules, the same for all.", min=1)] = 1000,
     out: Annotated[Path, typer.Option(help="Points (.json); picture beside.")] = Path("krr-curve.json"),
+    overwrite: Overwrite = False,
     units: Units = None,
     energy_key: EnergyKey = None,
     target_key: TargetKey = None,
@@ -185,7 +199,7 @@ def curve(
     options = _options(
         data, units, energy_key, target_key, representation, kernel, baseline, realizations, sigma, lam, inner, seed
     )
-    return run_curve(Console(quiet, json), options, training_sizes(sizes), test, out)
+    return run_curve(Console(quiet, json), options, training_sizes(sizes), test, out, overwrite)
 
 
 @app.command(
@@ -207,7 +221,7 @@ def scan(
     charge: Charge = None,
     spin: Spin = None,
     out: Annotated[Path, typer.Option(help="Curve (.csv); structures, picture beside.")] = Path("scan.csv"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: Overwrite = False,
     device: Device = "cpu",
     quiet: Quiet = False,
     json: Json = False,

@@ -14,6 +14,7 @@ from pyff._atomic import atomic_write
 from pyff._figure import save_figure
 from pyff.analysis import ModelAttention, attention_by_elements, attention_panels, attention_per_atom, read_attention
 from pyff.cli.console import Console
+from pyff.cli.output import require_output
 from pyff.cli.start import Start, described, warn_of_ignored
 from pyff.errors import PyffError
 from pyff.models.file import load
@@ -32,10 +33,8 @@ def run_attention(
     overwrite: bool,
 ) -> int:
     """Write attention per atom and a picture; the exit code."""
-    if out.suffix != ".csv":
-        raise PyffError(f"--out must end in .csv; received {out}")
-    if out.exists() and not overwrite:
-        raise PyffError(f"{out} exists already: add --overwrite or choose another name")
+    picture = out.with_suffix(".png")
+    require_output(out, (".csv",), beside=(picture,), overwrite=overwrite)
     if heads not in ("invariant", "equivariant"):
         raise PyffError(f"--heads must be invariant or equivariant; received {heads!r}")
     model, atoms = load(model_path), start.atoms()
@@ -49,7 +48,6 @@ def run_attention(
     if not alpha.shape[1]:
         raise PyffError(f"{model_path} has no {heads} attention")
     given, received = _write_table(out, atoms, chosen, alpha)
-    picture = out.with_suffix(".png")
     panels = attention_panels(alpha, chosen.idx_i, chosen.idx_j, chosen.distance, chosen.Z)
     save_figure(picture, panels, columns=3, size=3.8, aspect=1.25)
     _show(console, atoms, chosen, alpha, received)

@@ -12,11 +12,12 @@ from ase import Atoms
 
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
+from pyff.cli.output import require_output
 from pyff.cli.start import Start, described
 from pyff.cli.threads import threads_for
 from pyff.errors import PyffError
 from pyff.interfaces.ipi import Address, Driver, connect
-from pyff.interfaces.ipi_input import PathIntegral, ipi_command, write_ipi_input
+from pyff.interfaces.ipi_input import PathIntegral, ipi_command, structure_path, write_ipi_input
 
 __all__ = ["ClientOptions", "client_address", "run_client"]
 
@@ -59,10 +60,10 @@ def run_client(console: Console, model: Path, start: Start, options: ClientOptio
 
 def _write_input(console: Console, model: Path, start: Start, atoms: Atoms, options: ClientOptions) -> int:
     path, address = options.input, options.address
-    if path.suffix != ".xml":
-        raise PyffError(f"--write-input must end in .xml; received {path}")
-    if path.exists() and not options.overwrite:
-        raise PyffError(f"{path} exists already: add --overwrite or choose another name")
+    require_output(
+        path, (".xml",), option="--write-input", beside=(structure_path(path),), inputs=(start.path,),
+        overwrite=options.overwrite,
+    )  # fmt: skip
     written = write_ipi_input(path, atoms, address, options.simulation)
     console.result(files=[str(p) for p in written], command=ipi_command(path, address))
     where = f"--socket {address.path}" if address.path else f"--host {address.host} --port {address.port}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from ase.data import atomic_numbers, chemical_symbols
 
 from pyff.cli.console import Console
+from pyff.cli.output import require_output
 from pyff.errors import PyffError
 from pyff.interfaces import so3lr
 from pyff.interfaces.schnetpack1 import read_schnetpack1, to_pyff
@@ -28,10 +29,7 @@ def run_convert(
     overwrite: bool,
 ) -> int:
     """Read, translate, write; the exit code."""
-    if target.suffix != ".safetensors":
-        raise PyffError(f"the model file must end in .safetensors; received {target}")
-    if target.exists() and not overwrite:
-        raise PyffError(f"{target} exists already: add --overwrite or choose another name")
+    require_output(target, (".safetensors",), option="TARGET", overwrite=overwrite)
     if not source.is_file():
         raise PyffError(f"{source}: no such file")
     if so3lr.is_so3lr(source):

@@ -12,6 +12,7 @@ import numpy as np
 from pyff._atomic import atomic_write
 from pyff.cli.console import Console
 from pyff.cli.fit import read_data, show_metrics
+from pyff.cli.output import require_output
 from pyff.cli.run_config import DataConfig
 from pyff.data import Dataset
 from pyff.errors import PyffError
@@ -40,8 +41,8 @@ class KRROptions:
 
 def run_krr_fit(console: Console, options: KRROptions, train: int | None, out: Path, overwrite: bool) -> int:
     """Choose sigma and lam by cross-validation, fit, test on the molecules left over, save; the exit code."""
-    if out.exists() and not overwrite:
-        raise PyffError(f"{out} exists already: add --overwrite, or another --out")
+    picture = out.with_suffix(".png")
+    require_output(out, (".safetensors",), beside=(picture,), overwrite=overwrite)
     data, problem, grid = _problem(console, options)
     order = np.random.default_rng(options.seed).permutation(len(data))
     n = len(data) if train is None else train
@@ -63,7 +64,7 @@ def run_krr_fit(console: Console, options: KRROptions, train: int | None, out: P
         errors = metrics.as_dict()
         console.heading("Test")
         show_metrics(console, metrics)
-        save_figure(out.with_suffix(".png"), [parity(predictions, problem.config.quantity, data.units)])
+        save_figure(picture, [parity(predictions, problem.config.quantity, data.units)])
     console.facts([(str(out), f"the model of {n} molecules: pyff.load('{out}')")])
     console.result(model=out, sigma=sigma, lam=lam, n_train=n, n_test=len(rest), errors_eV_A=errors)
     return 0
@@ -87,8 +88,12 @@ def run_cv(console: Console, options: KRROptions, folds: int) -> int:
     return 0
 
 
-def run_curve(console: Console, options: KRROptions, sizes: Sequence[int], test: int, out: Path) -> int:
+def run_curve(
+    console: Console, options: KRROptions, sizes: Sequence[int], test: int, out: Path, overwrite: bool
+) -> int:
     """Learning curve with its picture; the exit code."""
+    picture = out.with_suffix(".png")
+    require_output(out, (".json",), beside=(picture,), overwrite=overwrite)
     data, problem, grid = _problem(console, options)
     with console.progress(len(sizes) * len(grid.sigmas) * grid.folds, "fold") as show:
         rows = learning_rows(problem, sizes, test, grid, options.seed, _counter(show))
@@ -98,8 +103,8 @@ def run_curve(console: Console, options: KRROptions, sizes: Sequence[int], test:
     shown = [(r["model"], r["n_train"], r["sigma"], r["lam"], *e) for r, e in zip(rows, errors)]
     console.table(("model", "train", "sigma", "lam", f"MAE ({unit})", f"RMSE ({unit})"), shown)
     atomic_write(out, json.dumps(rows, indent=2) + "\n")
-    save_figure(out.with_suffix(".png"), [size_curve(rows, kind, data.units)], size=4.6)
-    console.say(f"written: {out}, {out.with_suffix('.png')}")
+    save_figure(picture, [size_curve(rows, kind, data.units)], size=4.6)
+    console.say(f"written: {out}, {picture}")
     console.result(points=rows, unit=unit)
     return 0
 

@@ -11,6 +11,7 @@ from ase import Atoms
 
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
+from pyff.cli.output import XYZ, require_output
 from pyff.cli.start import Start, described
 from pyff.cli.threads import threads_for
 from pyff.data.from_ase import total_charge, unpaired_electrons
@@ -45,6 +46,10 @@ class MDOptions:
     resume: bool
     overwrite: bool
 
+    @property
+    def log(self) -> Path:
+        return self.out.with_suffix(".csv")
+
     def settings(self, picoseconds: float) -> MDSettings:
         if not self.timestep > 0:
             raise PyffError(f"--timestep must be positive; received {self.timestep}")
@@ -61,8 +66,10 @@ class MDOptions:
 
 def run_md_command(console: Console, model: Path, start: Start, options: MDOptions) -> int:
     """Run, with files; the exit code."""
-    if options.out.suffix not in (".xyz", ".extxyz"):
-        raise PyffError(f"--out must end in .xyz or .extxyz; received {options.out}")
+    require_output(
+        options.out, XYZ, beside=(options.log,), overwrite=options.overwrite or options.resume,
+        ways="--resume to continue it, --overwrite,",
+    )  # fmt: skip
     production = options.settings(options.time)
     begin = start.atoms()
     calculator = start.calculator(console, model, begin)
@@ -76,7 +83,7 @@ def run_md_command(console: Console, model: Path, start: Start, options: MDOptio
 
 
 def _run(console: Console, atoms: Atoms, production: MDSettings, options: MDOptions, first_step: int) -> int:
-    calc, log = atoms.calc, options.out.with_suffix(".csv")
+    calc, log = atoms.calc, options.log
     console.say(
         f"{described(atoms)}, {calc.model_name} in {calc.dtype} on {calc.device}: "
         f"{options.ensemble}, {production.steps} steps of {options.timestep} fs"
@@ -108,8 +115,6 @@ def _starting_point(
         require_same_model(atoms.info, identity, options.out)
         console.say(f"continuing {options.out} after step {step}")
         return atoms, step
-    if options.out.exists() and not options.overwrite:
-        raise PyffError(f"{options.out} exists already: add --resume to continue it, --overwrite, or another --out")
     if not begin.has("momenta"):
         start_velocities(begin, options.temperature, options.seed)
     return begin, 0

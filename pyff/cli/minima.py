@@ -11,9 +11,9 @@ from pyff._figure import save_figure
 from pyff._interrupt import Interrupt
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
+from pyff.cli.output import XYZ, require_output
 from pyff.cli.start import Start, described
 from pyff.cli.threads import threads_for
-from pyff.errors import PyffError
 from pyff.models.identity import model_identity
 from pyff.sampling import HopSettings, HopState, MinimaLog, discovery_panel, hop_minima, visit_panel
 
@@ -37,15 +37,17 @@ class MinimaOptions:
     def record(self) -> Path:
         return self.out.with_suffix(".jsonl")
 
+    @property
+    def picture(self) -> Path:
+        return self.out.with_suffix(".png")
+
 
 def run_minima(console: Console, model: Path, start: Start, options: MinimaOptions) -> int:
     """Search, writing as it goes; the exit code."""
-    if options.out.suffix not in (".xyz", ".extxyz"):
-        raise PyffError(f"--out must end in .xyz or .extxyz; received {options.out}")
-    if not options.resume and not options.overwrite:
-        for path in (options.out, options.record):
-            if path.exists():
-                raise PyffError(f"{path} exists already: add --resume to continue it, --overwrite, or another --out")
+    require_output(
+        options.out, XYZ, beside=(options.record, options.picture), overwrite=options.overwrite or options.resume,
+        ways="--resume to continue it, --overwrite,",
+    )  # fmt: skip
     atoms, log = start.atoms(), MinimaLog(options.record)
     calculator = start.calculator(console, model, atoms)
     identity = model_identity(model, calculator.model)
@@ -73,7 +75,7 @@ def run_minima(console: Console, model: Path, start: Start, options: MinimaOptio
 
 
 def _conclude(console: Console, state: HopState, options: MinimaOptions, interrupted: bool) -> int:
-    picture = options.out.with_suffix(".png")
+    picture = options.picture
     if state.minima:
         _write_minima(options.out, state)
         save_figure(picture, [visit_panel(state), discovery_panel(state)], size=3.8, aspect=1.4)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
+from pyff.cli.output import XYZ, require_output
 from pyff.cli.start import Start, described
 from pyff.cli.threads import threads_for
 from pyff.errors import PyffError
@@ -31,11 +32,9 @@ class RelaxOptions:
 
 def run_relax(console: Console, model: Path, start: Start, options: RelaxOptions) -> int:
     """Relax and write; the exit code, 1 where the forces did not become small enough."""
-    for path in filter(None, (options.out, options.trajectory)):
-        if path.suffix not in (".xyz", ".extxyz"):
-            raise PyffError(f"output files must end in .xyz or .extxyz; received {path}")
-        if path.exists() and not options.overwrite:
-            raise PyffError(f"{path} exists already: add --overwrite or choose another name")
+    require_output(options.out, XYZ, overwrite=options.overwrite)
+    if options.trajectory:
+        require_output(options.trajectory, XYZ, option="--trajectory", overwrite=options.overwrite)
     atoms = start.atoms()
     atoms.calc = calc = start.calculator(console, model, atoms)
     console.say(f"{described(atoms)}, {calc.model_name} in {calc.dtype} on {start.device}")

@@ -15,6 +15,7 @@ from pyff._atomic import atomic_write
 from pyff._figure import save_figure
 from pyff.analysis.scan import dilated, path_energies, scan_panel, stretched
 from pyff.cli.console import Console
+from pyff.cli.output import require_output
 from pyff.cli.start import Start, described
 from pyff.errors import PyffError
 
@@ -34,17 +35,17 @@ class ScanOptions:
 
 def run_scan(console: Console, model: Path, start: Start, options: ScanOptions) -> int:
     """Write the curve (.csv), the structures (.xyz) and a picture; the exit code."""
-    if options.out.suffix != ".csv":
-        raise PyffError(f"--out must end in .csv; received {options.out}")
-    if options.out.exists() and not options.overwrite:
-        raise PyffError(f"{options.out} exists already: add --overwrite, or another --out")
+    picture, structures = options.out.with_suffix(".png"), options.out.with_suffix(".xyz")
+    require_output(
+        options.out, (".csv",), beside=(picture, structures), inputs=(start.path,), overwrite=options.overwrite
+    )
     atoms = start.atoms()
     x, path, label, own = _path(atoms, options)
     calculator = start.calculator(console, model, atoms)
     energies = path_energies(path, calculator)
-    _write(options.out, x, path, energies, label)
+    _write(options.out, structures, x, path, energies, label)
     title = f"{atoms.get_chemical_formula()}, {model.name}"
-    save_figure(options.out.with_suffix(".png"), [scan_panel(x, energies, label, own, title)], size=4.6)
+    save_figure(picture, [scan_panel(x, energies, label, own, title)], size=4.6)
     low = int(energies.argmin())
     console.say(f"{described(atoms)}, {len(x)} points of {label}")
     console.facts([("lowest energy", f"{energies[low]:.6f} eV at {x[low]:.4f}"), ("written", str(options.out))])
@@ -84,11 +85,11 @@ def _bond(text: str, n: int) -> tuple[int, int]:
     return i, j
 
 
-def _write(out: Path, x: np.ndarray, path: list[Atoms], energies: np.ndarray, label: str) -> None:
+def _write(out: Path, structures: Path, x: np.ndarray, path: list[Atoms], energies: np.ndarray, label: str) -> None:
     rows = [f"{a:.10g},{e:.10g}" for a, e in zip(x, energies)]
     atomic_write(out, "\n".join([f"{label},energy (eV)", *rows]) + "\n")
     text = io.StringIO()
     for atoms, energy in zip(path, energies):
         atoms.info["energy"] = energy
         write(text, atoms, format="extxyz")
-    atomic_write(out.with_suffix(".xyz"), text.getvalue())
+    atomic_write(structures, text.getvalue())

@@ -13,7 +13,7 @@ from pyff._atomic import atomic_write
 from pyff._figure import save_figure
 from pyff.analysis import Motion, Spectrum, average_spectra, power_spectrum, read_motion, spectrum_panel
 from pyff.cli.console import Console
-from pyff.errors import PyffError
+from pyff.cli.output import require_output
 
 __all__ = ["SpectrumOptions", "run_spectrum"]
 
@@ -37,10 +37,8 @@ class SpectrumOptions:
 
 def run_spectrum(console: Console, files: Sequence[Path], options: SpectrumOptions) -> int:
     """Read, transform, write; the exit code."""
-    if options.out.suffix not in (".csv", ".npz"):
-        raise PyffError(f"--out must end in .csv or .npz; received {options.out}")
-    if options.out.exists() and not options.overwrite:
-        raise PyffError(f"{options.out} exists already: add --overwrite or choose another name")
+    picture = options.out.with_suffix(".png")
+    require_output(options.out, (".csv", ".npz"), beside=(picture,), overwrite=options.overwrite)
     spectra = []
     for path in files:
         motion = _read(console, path, options)
@@ -50,7 +48,7 @@ def run_spectrum(console: Console, files: Sequence[Path], options: SpectrumOptio
                 source=options.source,
             )
         )  # fmt: skip
-    spectrum, picture = average_spectra(spectra), options.out.with_suffix(".png")
+    spectrum = average_spectra(spectra)
     write_spectrum(options.out, spectrum)
     save_figure(picture, [spectrum_panel(spectrum, maximum=options.maximum)], size=4.0, aspect=2.0)
     _show(console, spectrum, options)

@@ -14,6 +14,7 @@ from pyff._figure import save_figure
 from pyff._interrupt import Interrupt
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console, finite
+from pyff.cli.output import require_output
 from pyff.cli.start import Start, described
 from pyff.cli.threads import threads_for
 from pyff.errors import PyffError
@@ -37,6 +38,14 @@ class StabilityOptions:
     out: Path
     overwrite: bool
 
+    @property
+    def frames(self) -> Path:
+        return self.out.with_suffix(".xyz")
+
+    @property
+    def picture(self) -> Path:
+        return self.out.with_suffix(".png")
+
 
 def stability_options(*, temperatures: str, seeds: int, out: Path, overwrite: bool, **settings) -> StabilityOptions:
     """From what the user typed: temperatures "300,500", a number of seeds."""
@@ -56,10 +65,10 @@ def run_stability(console: Console, models: Sequence[Path], start: Start, option
         raise PyffError(
             f"give model files and then a structure; received {start.path} alone. See `pyff stability --help`"
         )
-    if options.out.suffix != ".json":
-        raise PyffError(f"--out must end in .json; received {options.out}")
-    if options.out.exists() and not options.overwrite:
-        raise PyffError(f"{options.out} exists already: add --overwrite or choose another name")
+    require_output(
+        options.out, (".json",), beside=(options.frames, options.picture), inputs=(start.path,),
+        overwrite=options.overwrite,
+    )  # fmt: skip
     atoms, s = start.atoms(), options.settings
     calculators = {name: start.calculator(console, path, atoms) for name, path in _named(models).items()}
     console.say(
@@ -88,8 +97,8 @@ def _measure_all(
     console, atoms: Atoms, calculators, options: StabilityOptions, runs: list, interrupt: Interrupt
 ) -> None:
     """Runs of every model, added to `runs`, until done or interrupted."""
-    s, frames = options.settings, options.out.with_suffix(".xyz")
-    with console.progress(s.steps * s.n_runs * len(calculators)) as show, TrajectoryWriter(frames) as last:
+    s = options.settings
+    with console.progress(s.steps * s.n_runs * len(calculators)) as show, TrajectoryWriter(options.frames) as last:
 
         def keep(run: StabilityRun) -> None:
             runs.append(run)
@@ -116,7 +125,7 @@ def _write(options: StabilityOptions, runs: list[StabilityRun]) -> None:
 def _conclude(console: Console, runs: list[StabilityRun], options: StabilityOptions, interrupted: bool) -> int:
     summaries, picture = summarize_stability(runs), None
     if summaries:
-        picture = options.out.with_suffix(".png")
+        picture = options.picture
         save_figure(picture, [stability_panel(runs)], size=4.2, aspect=1.6)
         _show(console, runs)
     console.result(
@@ -126,7 +135,7 @@ def _conclude(console: Console, runs: list[StabilityRun], options: StabilityOpti
         summary=[asdict(summary) for summary in summaries],
     )
     if runs:
-        console.say(f"results in {options.out}, last frames in {options.out.with_suffix('.xyz')}, picture in {picture}")
+        console.say(f"results in {options.out}, last frames in {options.frames}, picture in {picture}")
     if interrupted:
         console.warn(f"interrupted after {sum(not run.interrupted for run in runs)} complete runs")
         return INTERRUPTED

@@ -13,7 +13,7 @@ from pyff._atomic import atomic_write
 from pyff.errors import PyffError
 from pyff.interfaces.ipi import PREFIX, Address
 
-__all__ = ["PathIntegral", "ipi_command", "ipi_structure", "write_ipi_input"]
+__all__ = ["PathIntegral", "ipi_command", "ipi_structure", "structure_path", "write_ipi_input"]
 
 _OPEN_EDGE = 500.0  # A: i-PI wants a cell also where there is none
 
@@ -81,7 +81,7 @@ def write_ipi_input(path: str | os.PathLike, atoms: Atoms, address: Address, set
     STEM.centroid.extxyz. `ipi_command` starts it. Raises PyffError for a left-handed cell.
     """
     path = Path(path)
-    structure = path.with_name(f"{path.stem}-start.xyz")
+    structure = structure_path(path)
     names = ["step", "time{picosecond}", "conserved{electronvolt}", "temperature{kelvin}", "kinetic_cv{electronvolt}"]
     names += ["potential{electronvolt}", *(["pressure_cv{megapascal}"] if atoms.pbc.all() else [])]
     text = _TEMPLATE.format(
@@ -95,6 +95,12 @@ def write_ipi_input(path: str | os.PathLike, atoms: Atoms, address: Address, set
     atomic_write(structure, ipi_structure(atoms))
     atomic_write(path, text)
     return [path, structure]
+
+
+def structure_path(path: str | os.PathLike) -> Path:
+    """Where `write_ipi_input` puts the structure of an input file."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}-start.xyz")
 
 
 def ipi_command(path: str | os.PathLike, address: Address) -> list[str]:

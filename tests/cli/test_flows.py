@@ -105,6 +105,7 @@ def test_attention_is_read_from_a_model_that_has_it(here, capsys):
         (["stability", "a.safetensors", "start.xyz", "--temperatures", "hot"], "--temperatures must be numbers"),
         (["stability", "a.safetensors", "a.safetensors", "start.xyz"], "received a.safetensors, a.safetensors"),
         (["stability", "a.safetensors", "start.xyz", "--out", "x.txt"], "--out must end in .json"),
+        (["stability", "a.safetensors", "start.xyz", "--out", "start.json"], "would replace start.xyz, which is read"),
         (["spectrum", "missing.xyz"], "no such file"),
         (["spectrum", "start.xyz"], "at least four frames"),
         (["spectrum", "start.xyz", "--out", "x.txt"], "--out must end in .csv or .npz"),

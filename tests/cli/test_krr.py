@@ -64,6 +64,7 @@ def test_learning_curve_falls(here, capsys):
     assert errors[1] < 0.5 * errors[0]
     assert json.loads((here / "krr-curve.json").read_text()) == said["points"]
     assert (here / "krr-curve.png").exists()
+    assert run(argv) == 1 and "exists already: add --overwrite" in capsys.readouterr().err
 
 
 def test_scans_find_the_minimum(here, capsys):
@@ -86,6 +87,9 @@ def test_scans_find_the_minimum(here, capsys):
         (["krr", "fit", *DATA, "--train", "61"], "--train must lie in 5..60; received 61"),
         (["krr", "cv", *DATA, "--sigma", "0,2"], "--sigma must be positive numbers"),
         (["krr", "curve", *DATA, "--sizes", "50", "--test", "20"], "must fit into the 60 of the data"),
+        (["krr", "fit", *DATA, "--out", "krr.pt"], "--out must end in .safetensors"),
+        (["krr", "curve", *DATA, "--out", "missing/curve.json"], "--out must lie in a folder that exists"),
+        (["scan", "m.safetensors", "start.xyz", "--out", "start.csv"], "would replace start.xyz, which is read"),
         (["scan", "m.safetensors", "start.xyz", "--bond", "0"], "--bond must be two atoms"),
         (["scan", "m.safetensors", "start.xyz", "--range", "2,1"], "--range must be two positive numbers"),
     ],
