@@ -162,12 +162,10 @@ def _network(config: RunConfig, train: Dataset, references: ReferenceEnergies, s
     import torch
 
     scale, shift = _output_range(train, references, settings)
-    table = config.model.table
-    gives = {k: v for label, more in table.gives.items() if settings.weight(label) for k, v in more.items()}
-    network = config.model.network(output_scale=scale, output_shift=shift, **gives)
+    gives = {k: v for label, more in config.model.table.gives.items() if settings.weight(label) for k, v in more.items()}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)
-        return table.model(network, references.values, references.values)
+        return config.model.untrained(references.values, output_scale=scale, output_shift=shift, **gives)
 
 
 def _require_finite_sums(model: EnergyModel, data: Dataset) -> None:

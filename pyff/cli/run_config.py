@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -11,6 +12,9 @@ from pyff._atomic import atomic_write
 from pyff.cli.architectures import ARCHITECTURES, Architecture
 from pyff.errors import PyffError
 from pyff.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from pyff.models.base import EnergyModel
 
 __all__ = ["DataConfig", "ModelConfig", "RunConfig", "SplitConfig"]
 
@@ -80,10 +84,17 @@ class ModelConfig(_Strict):
     def table(self) -> Architecture:
         return ARCHITECTURES[self.architecture]
 
-    def network(self, **defaults: Any) -> BaseModel:
-        """The model's config; defaults yield to what the run says."""
-        chosen = {**defaults, **self.hyperparameters}
-        return self.table.config.preset(self.preset, **chosen) if self.preset else self.table.config(**chosen)
+    def checked(self) -> BaseModel:
+        """The model's hyper-parameters. Raises ValidationError where they are not valid."""
+        config, chosen = self.table.config, self.hyperparameters
+        return config.preset(self.preset, **chosen) if self.preset else config(**chosen)
+
+    def untrained(self, reference_energy: Mapping[int, float], **defaults: Any) -> EnergyModel:
+        """A model of the elements that have a reference energy (eV); defaults yield to what the run says."""
+        chosen, model = {**defaults, **self.hyperparameters}, self.table.model
+        if self.preset:  # which may start from other weights, too
+            return model.from_preset(self.preset, reference_energy, reference_energy, **chosen)
+        return model(model.Config(**chosen), reference_energy, reference_energy)
 
 
 class RunConfig(_Strict):
@@ -102,7 +113,7 @@ class RunConfig(_Strict):
         """Validated settings. Raises PyffError with one line per mistake."""
         try:
             config = cls.model_validate(values)
-            config.model.network()
+            config.model.checked()
         except ValidationError as error:
             problems = [f"{'.'.join(map(str, p['loc'])) or 'config'}: {p['msg']}" for p in error.errors()]
             raise PyffError(f"{source} is not valid:\n  " + "\n  ".join(problems)) from None

@@ -75,3 +75,12 @@ def test_fit_names_the_setting_that_long_range_sums_of_periodic_frames_need(tmp_
     # the advice works; a shorter cutoff of the same setting is faster
     assert run([*argv, "--out", str(tmp_path / "b"), "--set", "model.long_range_cutoff=5"]) == 0
     assert pyff.load(tmp_path / "b" / "model.safetensors").config.long_range_cutoff == 5
+
+
+def test_fit_starts_from_the_weights_of_the_preset(tmp_path):
+    data, out = frames(tmp_path / "x.xyz"), tmp_path / "run"
+    rare = [*SMALL, "--model", "schnet2017", "--set", "model.n_rbf=21", "--lr", "1e-5"]
+    assert run(["fit", data, *rare, "--out", str(out), "--quiet"]) == 0
+    model = pyff.load(out / "model.safetensors")
+    # one step of 1e-5 away from zero
+    assert model.config.filter_last_activation == "ssp" and model.readout.w2.abs().max().item() < 1e-3
