@@ -162,7 +162,9 @@ def _network(config: RunConfig, train: Dataset, references: ReferenceEnergies, s
     import torch
 
     scale, shift = _output_range(train, references, settings)
-    gives = {k: v for label, more in config.model.table.gives.items() if settings.weight(label) for k, v in more.items()}
+    gives = {
+        k: v for label, more in config.model.table.gives.items() if settings.weight(label) for k, v in more.items()
+    }
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)
         return config.model.untrained(references.values, output_scale=scale, output_shift=shift, **gives)

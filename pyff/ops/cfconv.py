@@ -55,7 +55,7 @@ def _threads(distance: Tensor) -> int:
     return max(1, min(torch.get_num_threads(), distance.shape[0] // 1000))
 
 
-# ---- filters from tables ------------------------------------------------------------------------------------------
+# filters from tables
 
 
 def _table(order, args, threads, out, grad_coef=None, **data) -> None:
@@ -144,7 +144,7 @@ def cfconv_table(
     return _table_op(h, distance, coef, row_ptr, idx_i, idx_j, edge_rev, start, spacing)
 
 
-# ---- filters from the network -------------------------------------------------------------------------------------
+# filters from the network
 
 _N_NETWORK = 6  # h, distance, w1, b1, w2, b2
 
@@ -258,7 +258,7 @@ def _flat(shape: FilterShape) -> tuple:
     return *shape.basis.args, CUTOFFS[c.kind], c.radius, c.onset, *activations
 
 
-# ---- filters at nodes ---------------------------------------------------------------------------------------------
+# filters at nodes
 
 
 def _nodes(order, args, threads, out=None, grad_out=None, partials=(None,) * 4) -> None:

@@ -45,7 +45,7 @@ def _curved(u, mesh, other, scale, factor, along, order) -> Tensor | None:
     return _added(first, second)
 
 
-# ---- spread: (weight, u) -> mesh; its gradients are (value[M], weight grad[M]) of the mesh's cotangent M
+# spread: (weight, u) -> mesh; its gradients are (value[M], weight grad[M]) of the mesh's cotangent M
 
 
 def _spread_backward(grads, args, needs):
@@ -78,7 +78,7 @@ _spread_op = differentiable_op(
     )
 )
 
-# ---- gather: (mesh, u) -> value; its gradients are (spread(g), g grad[mesh]) of the values' cotangent g
+# gather: (mesh, u) -> value; its gradients are (spread(g), g grad[mesh]) of the values' cotangent g
 
 
 def _gather_backward(grads, args, needs):

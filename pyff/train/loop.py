@@ -84,8 +84,6 @@ class TrainingLoop:
     def n_parameters(self) -> int:
         return sum(p.numel() for p in self.parameters)
 
-    # ------------------------------------------------------------------ the run
-
     def run(self) -> str:
         """Train until an end condition; returns its name. last.safetensors is written at the end."""
         self._resumed_at = self._saved_at = time.monotonic()
@@ -138,8 +136,6 @@ class TrainingLoop:
             self._save_if_due(_MID_EPOCH_SECONDS)
         return ""
 
-    # ------------------------------------------------------------------ one step
-
     def _step(self, index: np.ndarray) -> None:
         loss, terms = self._loss(index)
         value = loss.item()
@@ -191,8 +187,6 @@ class TrainingLoop:
         grads = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         return bool(torch.isfinite(loss)) and all(g is None or bool(torch.isfinite(g).all()) for g in grads)
 
-    # ------------------------------------------------------------------ end of an epoch
-
     def _finish_epoch(self) -> None:
         s = self.state
         lr = self.schedule.lr(s.step, self._done())
@@ -239,8 +233,6 @@ class TrainingLoop:
         row = {"epoch": s.epoch, "step": s.step, "seconds": round(self._clock(), 3), "lr": lr}
         row |= {f"train_{name}": value / s.batches for name, value in s.sums.items()}
         return row | {"valid_loss": loss} | {f"valid_{k}": v for k, v in metrics.as_dict().items()}
-
-    # ------------------------------------------------------------------ checkpoints
 
     def _save_if_due(self, least: float) -> None:
         if time.monotonic() - self._saved_at >= max(60 * self.config.checkpoint_interval, least):

@@ -15,7 +15,7 @@ namespace {
 
 constexpr long double kPi = 3.141592653589793238462643383279502884L;
 
-// ---- dual numbers
+// dual numbers
 
 template <class T>
 void check_dual(Dual<T> got, const Taylor& want, int units = 8) {
@@ -71,7 +71,7 @@ void check_dual_of_vectors() {
   }
 }
 
-// ---- spherical harmonics
+// spherical harmonics
 
 // P_l^m(z) without the sign (-1)^m, by the recursion in l.
 long double legendre(int l, int m, long double z) {

@@ -48,7 +48,7 @@ void check_finite(const Jet<T>& jet) {
   for (int order = 0; order < 4; ++order) CHECK(std::isfinite(part(jet, order)));
 }
 
-// ---- cutoffs
+// cutoffs
 
 constexpr Cutoff cutoff_of(CutoffKind kind) { return {static_cast<int>(kind), 5.0, 3.5}; }
 constexpr CutoffKind kSmoothKinds[] = {CutoffKind::cosine, CutoffKind::mollifier, CutoffKind::smooth,
@@ -121,7 +121,7 @@ void check_cutoff_ends() {
   CHECK_EQUAL(cutoff(cutoff_of(CutoffKind::none), std::nextafter(T(5), T(0))).v, T(1));
 }
 
-// ---- radial bases
+// radial bases
 
 // 20 centres on [0, 5] with the width of one spacing, as the SchNet presets use
 RadialBasis gaussians() {
@@ -206,7 +206,7 @@ void check_sinc_series() {
   }
 }
 
-// ---- activations
+// activations
 
 Taylor activation_reference(Activation kind, long double at) {
   const Taylor x = variable(at);

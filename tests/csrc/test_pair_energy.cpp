@@ -20,7 +20,7 @@ DoubleVec lanes(double x, double others) {
   return v;
 }
 
-// ---- error function
+// error function
 
 struct Exact {
   long double ratio, slope, rest;
@@ -53,7 +53,7 @@ void check_error_function(double x, const ErrorFunction<N>& got) {
   if (want.rest > 1e-290L) CHECK_NEAR(at(got.rest) / want.rest, 1, (8 + 2 * x * x) * kEps);
 }
 
-// ---- seventh root
+// seventh root
 
 void check_seventh_root(double x) {
   const double want = static_cast<double>(1 / std::pow(static_cast<long double>(x), 1.0L / 7));
@@ -62,7 +62,7 @@ void check_seventh_root(double x) {
   if (x > 1e-30 && x < 1e30) CHECK_NEAR(inverse_seventh_root(Dual<double>{x, 7 * x}).d / want, -1, 16 * kEps);
 }
 
-// ---- laws
+// laws
 
 PairLaw law_of(PairKind kind, double cutoff) {
   PairLaw p{static_cast<int>(kind), 14.4, 4.0, cutoff, kInfinity, 1.0, 1.0, {1, 6.0, 0.0}};

@@ -42,7 +42,7 @@ def forces(system, **options):
     return -torch.autograd.grad(ops.ewald_energy(pos, *rest, **options).sum(), pos)[0]
 
 
-# ---- numbers of the literature
+# numbers of the literature
 
 FCC = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
 WURTZITE = np.array([[1, 0, 0], [-0.5, math.sqrt(3) / 2, 0], [0, 0, math.sqrt(8 / 3)]])
@@ -94,7 +94,7 @@ def test_a_charged_cell_has_the_energy_of_a_lattice_in_a_background(name, charge
     assert total(system, accuracy=1e-11) * radius / K == pytest.approx(-constant * charge**2, abs=1e-9)
 
 
-# ---- consistency
+# consistency
 
 
 @pytest.mark.parametrize("neutral", [True, False])
@@ -177,7 +177,7 @@ def test_ewald_energy_equals_its_twin(options):
         assert all(error(x, y) < 1e-10 for x, y in zip(ours, twins))
 
 
-# ---- derivatives
+# derivatives
 
 
 @pytest.mark.parametrize("options", [
@@ -234,7 +234,7 @@ def test_recomputed_chunks_of_atoms_change_nothing(monkeypatch):
         assert all(error(y, x) < 1e-12 for x, y in zip(a, b))
 
 
-# ---- the mesh
+# the mesh
 
 
 @pytest.mark.parametrize("order", [4, 6])
@@ -279,7 +279,7 @@ def test_auto_takes_the_sum_for_few_atoms_and_the_mesh_for_many(monkeypatch):
     assert ewald._cheaper(15000, cell(15000), split, 6) == "pme"
 
 
-# ---- another program
+# another program
 
 
 @pytest.mark.parametrize("kind", ["point", "damped"])
@@ -305,7 +305,7 @@ def test_ewald_energy_equals_torch_pme(kind):
     assert error(got, K * charges * phi) < 1e-8
 
 
-# ---- arguments
+# arguments
 
 
 @pytest.mark.parametrize("change, error_type, message", [
