@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["DataError", "PyffError", "UnseenElementError"]
+__all__ = ["ConversionError", "DataError", "PyffError", "UnseenElementError"]
 
 
 class PyffError(ValueError):
     """Base of pyff's own errors; a ValueError, so that callers need not know pyff to catch it."""
+
+
+class ConversionError(PyffError):
+    """A foreign model that has no exact counterpart in pyff, or whose parameters do not fit its options."""
 
 
 class DataError(PyffError):

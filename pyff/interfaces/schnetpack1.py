@@ -15,20 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyff._pickle_machine import Record
-from pyff.errors import PyffError
+from pyff.errors import ConversionError
 from pyff.interfaces.torch_file import StoredTensor, read_torch_file
 from pyff.units import ENERGY, LENGTH, parse_energy_unit, parse_length_unit
 
 if TYPE_CHECKING:
     from pyff.models.schnet import SchNet
 
-__all__ = ["ConversionError", "Interaction", "SchNetPack1", "read_schnetpack1", "to_pyff"]
+__all__ = ["Interaction", "SchNetPack1", "read_schnetpack1", "to_pyff"]
 
 CUTOFFS = {"HardCutoff": "none", "CosineCutoff": "cosine", "MollifierCutoff": "mollifier"}
-
-
-class ConversionError(PyffError):
-    """A foreign model that has no exact counterpart in pyff."""
 
 
 @dataclass(frozen=True)

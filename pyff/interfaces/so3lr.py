@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyff._pickle_machine import Name, PickleError, Record, read_pickle
-from pyff.errors import PyffError
+from pyff.errors import ConversionError
 
 if TYPE_CHECKING:
     from pyff.models.so3krates import SO3krates
 
-__all__ = ["SO3LR", "ConversionError", "is_so3lr", "read_so3lr", "to_pyff"]
+__all__ = ["SO3LR", "is_so3lr", "read_so3lr", "to_pyff"]
 
 LONG_RANGE_CUTOFF = 12.0  # A, the published calculator's; the training had none
 ROWS = 119  # of pyff's element tables; SO3LR's tables for charges and Hirshfeld ratios have 100
@@ -61,10 +61,6 @@ OPTIONS = {
     "dispersion_width": "dispersion_energy_cutoff_lr_damping",
 }
 DERIVED = {"attention_normalization", "dispersion_width"}  # not copied
-
-
-class ConversionError(PyffError):
-    """Parameters that have no exact counterpart in pyff, or that do not fit their options."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from ase.db import connect
 from ase.io import read
 
 import pyff
-from pyff.interfaces.schnetpack1 import ConversionError, read_schnetpack1, to_pyff
+from pyff.errors import ConversionError
+from pyff.interfaces.schnetpack1 import read_schnetpack1, to_pyff
 from pyff.units import ENERGY
 
 KCAL = ENERGY["kcal/mol"]

@@ -24,7 +24,8 @@ from pyff._pickle_machine import PickleError
 from pyff.cli import run
 from pyff.data import from_ase
 from pyff.data.collate import collate
-from pyff.interfaces.so3lr import ConversionError, is_so3lr, read_so3lr, to_pyff
+from pyff.errors import ConversionError
+from pyff.interfaces.so3lr import is_so3lr, read_so3lr, to_pyff
 
 H2 = Atoms("H2", [[0, 0, 0], [0, 0, 0.74]])
 WATER = Atoms("OHH", [[0, 0, 0.1173], [0, 0.7572, -0.4692], [0, -0.7572, -0.4692]])
