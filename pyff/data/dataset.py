@@ -45,13 +45,6 @@ class Dataset:
         if len(self.names) != len(self.systems):
             raise DataError(f"names must be one per frame; received {len(self.names)} for {len(self.systems)} frames")
 
-    @classmethod
-    def from_arrays(cls, Z, pos, energy=None, forces=None, stress=None, **options) -> Dataset:
-        """A data set from arrays; the arguments are those of `pyff.data.from_arrays`."""
-        from pyff.data.arrays import from_arrays
-
-        return from_arrays(Z, pos, energy, forces, stress, **options)
-
     def __len__(self) -> int:
         return len(self.systems)
 

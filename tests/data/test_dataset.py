@@ -68,7 +68,7 @@ def test_from_arrays_takes_deepmd_water():
     folder = shared_data("mdgrad_rdf_water") / "water_aimd"
     load = lambda name: np.load(folder / f"{name}_0.npy").astype(float)  # noqa: E731
     Z = np.where(np.arange(192) % 3 == 0, 8, 1)
-    d = Dataset.from_arrays(
+    d = from_arrays(
         Z, load("coord").reshape(100, 192, 3), load("energy"), load("force"), cell=load("box"), units="eV,Angstrom",
         bad="skip",
     )  # fmt: skip
