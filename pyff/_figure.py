@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pyff._atomic import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +23,7 @@ def save_figure(
     size: float = 4.0,
     aspect: float = 1.15,
 ) -> None:
-    """One picture of several panels; the suffix of `path` (png, pdf, svg) gives the format.
+    """One picture of several panels; the suffix of `path` (png, pdf, svg) gives the format, none means png.
 
     panels: functions that draw into the Axes they are given. size: height of a panel in inches;
     aspect: its width over its height.
@@ -33,4 +36,6 @@ def save_figure(
     FigureCanvasAgg(figure)
     for k, draw in enumerate(panels):
         draw(figure.add_subplot(rows, min(columns, len(panels)), k + 1))
-    figure.savefig(path, dpi=130)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=Path(path).suffix[1:] or None, dpi=130)
+    atomic_write(path, picture.getvalue())

@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "_npz": {"_atomic", "_pickle_machine", "errors"},
     "_pickle_machine": {"errors"},
     "_progress": set(),
-    "_figure": set(),
+    "_figure": {"_atomic"},
     "_memory": set(),
     "_interrupt": set(),
     "_threads": set(),
