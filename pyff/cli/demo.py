@@ -19,7 +19,7 @@ from pyff.cli.md import simulate
 from pyff.cli.threads import threads_for
 from pyff.errors import PyffError
 from pyff.md import MDReport, MDSettings, TrajectoryWriter, start_velocities
-from pyff.train import learning_curve, parity, save_figure
+from pyff.train import epoch_curve, parity, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +106,7 @@ def _draw(path: Path, fitted: Fitted, report: MDReport) -> None:
     panels = [
         parity(fitted.predictions, "energy", units),
         parity(fitted.predictions, "forces", units),
-        learning_curve(fitted.report.history, "errors", units),
+        epoch_curve(fitted.report.history, "errors", units),
         energy_panel(report),
     ]
     save_figure(path, panels)

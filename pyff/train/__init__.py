@@ -9,7 +9,7 @@ from pyff.train.config import TrainConfig
 from pyff.train.finetune import FineTuned, finetune
 from pyff.train.loop import NonFiniteLossError
 from pyff.train.metrics import Metrics, Predictions, evaluate, predict
-from pyff.train.plots import learning_curve, parity, save_figure, size_curve, training_panels
+from pyff.train.plots import epoch_curve, parity, save_figure, size_curve, training_panels
 from pyff.train.report import Report, read_history
 from pyff.train.trainer import Trainer
 
@@ -22,9 +22,9 @@ __all__ = [
     "Report",
     "TrainConfig",
     "Trainer",
+    "epoch_curve",
     "evaluate",
     "finetune",
-    "learning_curve",
     "load_checkpoint",
     "parity",
     "predict",

@@ -15,7 +15,7 @@ from pyff.units import Units
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["learning_curve", "parity", "save_figure", "size_curve", "training_panels"]
+__all__ = ["epoch_curve", "parity", "save_figure", "size_curve", "training_panels"]
 
 _MOST_POINTS = 20_000  # more would only make the file large
 _TITLES = {
@@ -28,7 +28,7 @@ def training_panels(history: Sequence[Mapping], test: Predictions, units: Units)
     """The usual panels: parity of what the test frames carry, errors and loss against the epoch."""
     panels = [parity(test, kind, units) for kind in _TITLES if test.pair(kind)[0].size]
     if history:
-        panels += [learning_curve(history, "errors", units), learning_curve(history, "loss", units)]
+        panels += [epoch_curve(history, "errors", units), epoch_curve(history, "loss", units)]
     return panels
 
 
@@ -92,7 +92,7 @@ def size_curve(rows: Sequence[Mapping], kind: str, units: Units | None = None) -
     return draw
 
 
-def learning_curve(history: Sequence[Mapping], kind: str, units: Units | None = None) -> Callable[[Axes], None]:
+def epoch_curve(history: Sequence[Mapping], kind: str, units: Units | None = None) -> Callable[[Axes], None]:
     """Panel of the validation errors ("errors") or of the losses ("loss") against the epoch, logarithmic."""
     if kind not in ("errors", "loss"):
         raise ValueError(f"kind must be 'errors' or 'loss'; received {kind!r}")

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from _python import output_of
 from _toy_model import PairModel, morse_data
 from matplotlib.figure import Figure
 
-from pyff.train import learning_curve, parity, predict, save_figure, training_panels
+from pyff.train import epoch_curve, parity, predict, save_figure, training_panels
 from pyff.units import ENERGY, Units
 
 KCAL = Units("kcal/mol", "Angstrom")
@@ -37,7 +38,7 @@ def test_parity_of_energies_removes_the_mean_of_the_labels():
 
 
 def test_learning_curve_is_logarithmic_and_converted():
-    axes = drawn(learning_curve(HISTORY, "errors", KCAL))
+    axes = drawn(epoch_curve(HISTORY, "errors", KCAL))
     assert axes.get_yscale() == "log"
     x, y = axes.lines[1].get_data()
     np.testing.assert_allclose(x, [1, 2, 3])
@@ -50,16 +51,27 @@ def test_save_figure_writes_one_picture_of_all_panels(tmp_path):
     assert len(panels) == 4 and (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_plots_do_not_touch_pyplot(tmp_path):
-    import subprocess
-    import sys
+def test_save_figure_keeps_the_old_picture_where_it_fails(tmp_path):
+    path = tmp_path / "a.png"
+    save_figure(path, [lambda axes: axes.plot([0, 1])])
+    old = path.read_bytes()
+    with pytest.raises(ValueError, match="Expected"):
+        save_figure(path, [lambda axes: axes.set_title(r"$\frac$")])  # which is read when the picture is written
+    assert path.read_bytes() == old and list(tmp_path.iterdir()) == [path]
 
-    code = "import sys, pyff.train, matplotlib.figure; assert 'matplotlib.pyplot' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+
+def test_plots_do_not_touch_pyplot(tmp_path):
+    code = """
+import sys
+from pyff.train import save_figure
+save_figure("a.png", [lambda axes: axes.plot([0, 1], label="a"), lambda axes: axes.set_title("b")])
+print("matplotlib.pyplot" in sys.modules)
+"""
+    assert output_of("-c", code, cwd=tmp_path).strip() == "False"
 
 
 def test_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="kind must be one of energy, forces"):
         parity(PREDICTIONS, "mae")
     with pytest.raises(ValueError, match="kind must be 'errors' or 'loss'"):
-        learning_curve(HISTORY, "mae")
+        epoch_curve(HISTORY, "mae")
