@@ -75,6 +75,7 @@ class Calculator(AseCalculator):
         model: str | os.PathLike | EnergyModel | DirectModel,
         device: str = "cpu",
         dtype: str | None = None,
+        *,
         long_range_cutoff: float | None = None,
         ewald: bool | None = None,
         units: str | None = None,

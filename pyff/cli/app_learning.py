@@ -100,7 +100,7 @@ def finetune(
 @app.command(
     name="learning-curve",
     epilog=_examples("""
-        pyff learning-curve aspirin.xyz --units eV,Angstrom --sizes 50,200,950 --models schnet,so3krates --minutes 30
+        pyff learning-curve aspirin.xyz --units eV,Angstrom --sizes 50,200,950 --models schnet,so3krates --time 30
         # stopped? the same command does what is left
     """),
 )
@@ -108,7 +108,7 @@ def learning_curve(
     data: Data,
     sizes: Annotated[str, typer.Option(help="Numbers of training frames.")] = "50,100,200,400,800",
     models: Annotated[str, typer.Option(help="Architectures or presets, as --model of `pyff fit`.")] = "schnet",
-    minutes: Annotated[float, typer.Option(help="Of each training.", min=0.001)] = 10.0,
+    time: Annotated[float, typer.Option(help="Minutes of each training.", min=0.001)] = 10.0,
     out: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("learning-curve"),
     units: Units = None,
     valid: Annotated[int, typer.Option(help="Validation frames, the same for all.", min=1)] = 50,
@@ -128,7 +128,7 @@ def learning_curve(
     from pyff.cli.learning_curve import CurveOptions, run_learning_curve
 
     options = CurveOptions(
-        files=tuple(data), units=units, sizes=sizes, models=models, minutes=minutes, out=out, valid=valid, test=test,
+        files=tuple(data), units=units, sizes=sizes, models=models, minutes=time, out=out, valid=valid, test=test,
         seed=seed, settings=tuple(set_ or ()), device=device,
     )  # fmt: skip
     return run_learning_curve(Console(quiet, json), options)

@@ -41,7 +41,9 @@ class Start:
 
     def calculator(self, console: Console, model: Path, atoms: Atoms) -> Calculator:
         """The model in a file, for `atoms`. Raises UnseenElementError if it does not know their elements."""
-        calculator = Calculator(model, self.device, self.dtype, self.long_range_cutoff, self.ewald or None)
+        calculator = Calculator(
+            model, self.device, self.dtype, long_range_cutoff=self.long_range_cutoff, ewald=self.ewald or None
+        )
         try:
             calculator.model.check_elements(torch.as_tensor(atoms.numbers, device=calculator.device))
         except UnseenElementError as error:

@@ -78,7 +78,7 @@ def test_finetune_errors_are_sentences_and_leave_no_split(parent, tmp_path, caps
 
 def test_learning_curve_shares_frames_and_time_and_repeats_nothing(tmp_path, capsys):
     data, out = frames(tmp_path / "x.xyz"), tmp_path / "curve"
-    argv = ["learning-curve", data, "--models", "schnet,schnetpack2", "--minutes", "0.004", "--valid", "4",
+    argv = ["learning-curve", data, "--models", "schnet,schnetpack2", "--time", "0.004", "--valid", "4",
             "--out", str(out), "--set", "model.n_features=8", "--quiet"]  # fmt: skip
     assert run([*argv, "--sizes", "16,5"]) == 0
     rows = json.loads((out / "learning_curve.json").read_text())
