@@ -1,4 +1,7 @@
-"""What simulations and models say: vibrations and diffusion from trajectories, attention per atom."""
+"""What simulations and models say: vibrations and diffusion from trajectories, attention per atom.
+
+Free energies over two angles are in `pyff.analysis.free_energy`, energies along a path in `pyff.analysis.scan`.
+"""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def read_motion(
     except (ValueError, KeyError, IndexError, OSError) as error:
         raise error if isinstance(error, DataError) else DataError(f"{path}: not readable ({error})") from None
     if len(pos) < 4:
-        raise DataError(f"{path}: a spectrum needs at least four frames; received {len(pos)}")
+        raise DataError(f"{path}: a trajectory must have at least four frames; received {len(pos)}")
     spacing, kept = _spacing(path, times, spacing)
     return Motion(
         pos=_unwrapped(np.array(pos[:kept]), first),

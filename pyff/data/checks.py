@@ -25,7 +25,7 @@ def problem(Z: np.ndarray, pos: np.ndarray, cell: np.ndarray, pbc: np.ndarray, l
         return "positions not finite"
     if not np.isfinite(cell).all():
         return "cell not finite"
-    if pbc.any() and _open_height(cell, pbc) < 1e-3:
+    if pbc.any() and _shortest_period(cell, pbc) < 1e-3:
         return "periodic axes without a cell vector"
     return _label_problem(labels, n) or _close_problem(pos, cell, pbc)
 
@@ -46,7 +46,7 @@ def _label_problem(labels: dict, n: int) -> str:
     return ""
 
 
-def _open_height(cell: np.ndarray, pbc: np.ndarray) -> float:
+def _shortest_period(cell: np.ndarray, pbc: np.ndarray) -> float:
     """Smallest length of the periodic cell vectors."""
     return float(np.linalg.norm(cell[pbc], axis=1).min())
 

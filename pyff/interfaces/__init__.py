@@ -1,1 +1,1 @@
-"""Doors to other programs: readers of their files, and (later) drivers for them."""
+"""Doors to other programs: their files read and written, and a driver for i-PI."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from typing import Literal
 
 import torch
@@ -260,13 +261,11 @@ class SchNet(EnergyModel):
 def _refuse_truncation(batch: GraphBatch, cutoff: float) -> None:
     if bool(batch.pbc.any()):
         raise ValueError(
-            "schnet2017 has no cutoff function: its energy jumps when a neighbor crosses the cutoff, so it cannot be "
-            "used with periodic cells; use cutoff_function='cosine'"
+            "a model without cutoff function (schnet2017, HardCutoff of SchNetPack 1) cannot be used with periodic "
+            "cells: its energy jumps when a neighbor crosses the cutoff; train one with cutoff_function='cosine'"
         )
     for a, b in zip(batch.ptr[:-1].tolist(), batch.ptr[1:].tolist()):
         if int(batch.row_ptr[b] - batch.row_ptr[a]) < (b - a) * (b - a - 1):
-            import warnings
-
             warnings.warn(
                 f"a pair of atoms is farther apart than the cutoff of {cutoff} A of a model without cutoff function: "
                 "its energy is not continuous",

@@ -1,4 +1,4 @@
-"""Exploring potential-energy surfaces: minima hopping."""
+"""Exploring energy surfaces: minima hopping here, Langevin dynamics of beads in `pyff.sampling.langevin`."""
 
 from __future__ import annotations
 

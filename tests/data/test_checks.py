@@ -49,7 +49,9 @@ def test_bad_frame_is_skipped_and_counted_on_request(what):
 def test_force_limit_is_in_ev_per_angstrom_whatever_the_unit():
     forces = FORCES.copy()
     forces[0, 0, 0] = 2e3
-    from_arrays([8, 1, 1], POS, ENERGY, forces, units="kcal/mol,Angstrom")
+    assert len(from_arrays([8, 1, 1], POS, ENERGY, forces, units="kcal/mol,Angstrom")) == len(POS)
+    with pytest.raises(DataError, match="a force of 2e\\+03 eV/A"):
+        from_arrays([8, 1, 1], POS, ENERGY, forces, units="eV,Angstrom")
 
 
 def test_asymmetric_stress_is_refused():
