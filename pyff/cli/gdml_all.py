@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,14 +13,15 @@ import torch
 from pyff._figure import save_figure
 from pyff.cli.console import Console
 from pyff.cli.gdml_create import CreateOptions, create_tasks, file_name, sgdml_files, write_task
-from pyff.cli.gdml_select import select_model, validation_errors
+from pyff.cli.gdml_select import Validated, select_model, validation_errors
 from pyff.cli.gdml_show import force_unit, stored_errors
 from pyff.cli.gdml_test import ModelFile, test_models
 from pyff.cli.gdml_train import TrainOptions, train_one, train_tasks
 from pyff.interfaces.sgdml import read_sgdml
 from pyff.interfaces.sgdml.training import task_of_arrays
+from pyff.train.gdml import GdmlTask
 from pyff.train.gdml.plots import scatter, sigma_curve
-from pyff.train.gdml.search import refine
+from pyff.train.gdml.search import best_of, refine
 
 __all__ = ["run_all"]
 
@@ -42,7 +45,7 @@ def run_all(
     if refine:
         _refine(console, folder, training)
     console.heading("STEP 3  selection")
-    curve = [(sigma, forces["rmse"]) for sigma, _, forces, _ in validation_errors(folder)]
+    validated = validation_errors(folder)
     chosen = select_model(console, folder, model_file, overwrite=options.overwrite, clean=clean)
     console.heading("STEP 4  test")
     errors = None
@@ -51,30 +54,39 @@ def run_all(
                              device=training.device)[chosen.name]  # fmt: skip
     else:
         console.warn("no test: the data set has no points that were neither trained nor validated on")
-    picture = _picture(chosen, test_dataset, curve)
+    picture = _picture(chosen, test_dataset, _curve(validated))
     console.heading("Files")
     files = [(str(chosen), f"the model: pyff.Calculator('{chosen}')"), (str(picture), "errors")]
     if not clean:
         files.append((str(folder), "tasks and models of all length scales; no longer needed"))
     console.facts(files)
     console.result(model=chosen, picture=picture, task_dir=folder, test=errors,
-                   validation=[{"sigma": s, "forces_rmse": e} for s, e in curve])  # fmt: skip
+                   validation=[{"sigma": v.sigma, "lam": v.lam, "forces_rmse": v.rmse} for v in validated])  # fmt: skip
     return 0
 
 
+def _curve(validated: Sequence[Validated]) -> list[tuple[float, float]]:
+    """(sigma, error with its best ridge), ascending."""
+    groups = itertools.groupby(validated, key=lambda v: v.sigma)
+    return [(sigma, best_of(list(group)).rmse) for sigma, group in groups]
+
+
 def _refine(console: Console, folder: Path, options: TrainOptions) -> None:
-    """Train more tasks of the folder, with length scales around the best one."""
+    """Train more tasks of the folder, with length scales around the best one and the ridges of the folder."""
     data = read_sgdml(options.valid_dataset, "d")
-    template = task_of_arrays(read_sgdml(sgdml_files(folder, "t")[0], "t"))
+    tasks = [task_of_arrays(read_sgdml(path, "t")) for path in sgdml_files(folder, "t")]
+    lams = sorted({task.config.lam for task in tasks})
 
     def train(sigma: float) -> _Tried:
-        task = template.with_sigma(sigma)
         console.heading(f"refinement: sigma {sigma:g}")
+        return _Tried(sigma, min(rmse(tasks[0].with_sigma(sigma, lam)) for lam in lams))
+
+    def rmse(task: GdmlTask) -> float:
         write_task(folder, task)
         path = train_one(console, folder / file_name("task", task), task, data, options)
-        return _Tried(sigma, stored_errors(read_sgdml(path, "m"), "f_err")["rmse"])
+        return stored_errors(read_sgdml(path, "m"), "f_err")["rmse"]
 
-    refine(train, [_Tried(sigma, forces["rmse"]) for sigma, _, forces, _ in validation_errors(folder)])
+    refine(train, [_Tried(*point) for point in _curve(validation_errors(folder))])
 
 
 def _unseen(model: Path, dataset: Path) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""`pyff gdml create`: a folder of tasks, one per length scale."""
+"""`pyff gdml create`: a folder of tasks, one per length scale and ridge."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +18,10 @@ from pyff.interfaces.sgdml import kind_of, read_sgdml, write_sgdml
 from pyff.interfaces.sgdml.training import arrays_of_task, data_of_arrays, task_of_arrays
 from pyff.models.gdml import GDMLConfig
 from pyff.train.gdml import GdmlData, GdmlTask, create_task
-from pyff.train.gdml.search import DEFAULT_SIGMAS
+from pyff.train.gdml.search import DEFAULT_LAM, DEFAULT_SIGMAS
 from pyff.train.gdml.task import EnergyUse, draw_points
 
 __all__ = ["CreateOptions", "create_tasks", "file_name", "parse_sigmas", "sgdml_files", "write_task"]
-
-DEFAULT_LAM = 1e-10
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class CreateOptions:
     n_valid: int
     valid_dataset: Path | None
     sigmas: tuple[float, ...] | None
-    lam: float
+    lams: tuple[float, ...]
     use_sym: bool
     perms_from: Path | None
     use_energy: EnergyUse
@@ -53,7 +52,8 @@ class CreateOptions:
         if no_symmetry and perms_from:
             raise PyffError("--gdml and --perms_from exclude each other: symmetries are either ignored or given")
         use_energy = "none" if no_E else "constraints" if E_cstr else "constant"
-        return cls(dataset, n_train, n_valid, valid, parse_sigmas(sig) if sig else None, lam, not no_symmetry,
+        lams = tuple(sorted(set(lam or [DEFAULT_LAM])))
+        return cls(dataset, n_train, n_valid, valid, parse_sigmas(sig) if sig else None, lams, not no_symmetry,
                    perms_from, use_energy, task_dir, overwrite, seed)  # fmt: skip
 
 
@@ -93,8 +93,9 @@ def create_tasks(console: Console, options: CreateOptions) -> Path:
     folder = options.task_dir or Path(_folder_name(options, data))
     folder.mkdir(parents=True, exist_ok=True)
     template = _existing(console, options, folder, data, valid, sigmas) or _new_task(console, options, data, valid)
-    written = sum(write_task(folder, template.with_sigma(sigma)) for sigma in sigmas)
-    console.say(f"{written} of {len(sigmas)} tasks written to {folder}, {len(template.pos)} training points each, "
+    pairs = list(itertools.product(sigmas, options.lams))
+    written = sum(write_task(folder, template.with_sigma(*pair)) for pair in pairs)
+    console.say(f"{written} of {len(pairs)} tasks written to {folder}, {len(template.pos)} training points each, "
                 f"{len(template.perms)} symmetries")  # fmt: skip
     return folder
 
@@ -110,9 +111,15 @@ def write_task(folder: Path, task: GdmlTask) -> bool:
 
 def file_name(kind: str, task: GdmlTask) -> str:
     """sgdml's names, task-train200-sym6-sig0010.npz; a sigma or ridge that these cannot say is added."""
-    sigma = f"{task.config.sigma:04g}" if task.config.sigma.is_integer() else f"{task.config.sigma:g}".zfill(6)
-    lam = "" if task.config.lam == DEFAULT_LAM else f"-lam{task.config.lam:g}"
+    whole = task.config.sigma.is_integer()
+    sigma = f"{task.config.sigma:04g}" if whole else _exact(task.config.sigma).zfill(6)
+    lam = "" if task.config.lam == DEFAULT_LAM else f"-lam{_exact(task.config.lam)}"
     return f"{kind}-train{len(task.pos)}-sym{len(task.perms)}-sig{sigma}{lam}.npz"
+
+
+def _exact(x: float) -> str:
+    """A number in as many digits as tell it from all others."""
+    return short if float(short := f"{x:g}") == x else repr(x)
 
 
 def sgdml_files(folder: Path, kind: str) -> list[Path]:
@@ -157,7 +164,7 @@ def _new_task(console: Console, options: CreateOptions, data: GdmlData, valid: G
     elif options.use_sym and data.perms is None:
         console.say("searching for symmetries in the training points")
     return create_task(
-        data, options.n_train, options.n_valid, GDMLConfig(sigma=1.0, lam=options.lam, images="round"),
+        data, options.n_train, options.n_valid, GDMLConfig(sigma=1.0, lam=options.lams[0], images="round"),
         valid_data=valid, perms=perms, use_sym=options.use_sym, use_energy=options.use_energy,
         rng=np.random.default_rng(options.seed),
     )  # fmt: skip
@@ -212,5 +219,5 @@ def _same_search(task: GdmlTask, options: CreateOptions, data: GdmlData, valid: 
         and (options.use_sym or len(task.perms) == 1)
         and np.array_equal(perms, task.perms)
         and task.use_energy == options.use_energy
-        and task.config.lam == options.lam
+        and task.config.lam in options.lams
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,13 +14,30 @@ from pyff.cli.gdml_show import force_unit, number, stored_errors
 from pyff.errors import PyffError
 from pyff.interfaces.sgdml import read_sgdml, write_sgdml
 from pyff.models.gdml.sgdml_file import text_of
-from pyff.train.gdml.search import edge_warning
+from pyff.train.gdml.search import DEFAULT_LAM, best_of, edge_warning, ridge_warning
 
-__all__ = ["select_model", "validation_errors"]
+__all__ = ["Validated", "select_model", "validation_errors"]
+
+Errors = dict[str, float]  # "mae", "rmse"
 
 
-def validation_errors(folder: Path) -> list[tuple[float, dict | None, dict, Path]]:
-    """(sigma, errors of energies, errors of forces, file) of the validated models of a folder, ascending in sigma.
+class Validated(NamedTuple):
+    """A validated model."""
+
+    sigma: float
+    lam: float
+    energy: Errors | None
+    forces: Errors
+    path: Path
+
+    @property
+    def rmse(self) -> float:
+        """Of the forces, what a search makes small."""
+        return self.forces["rmse"]
+
+
+def validation_errors(folder: Path) -> list[Validated]:
+    """The validated models of a folder, ascending in sigma and lambda.
 
     Raises PyffError for models of different points, and for tested ones: their errors are those of a test.
     """
@@ -34,10 +52,12 @@ def validation_errors(folder: Path) -> list[tuple[float, dict | None, dict, Path
         names = ("idxs_train", "idxs_valid", "md5_train", "md5_valid")
         points.add(tuple(np.sort(arrays[k], axis=None).tobytes() for k in names))
         if errors := stored_errors(arrays, "f_err"):
-            rows.append((number(arrays, "sig"), stored_errors(arrays, "e_err"), errors, path))
+            lam = number(arrays, "lam")
+            rows.append(Validated(number(arrays, "sig"), DEFAULT_LAM if lam is None else lam,
+                                  stored_errors(arrays, "e_err"), errors, path))  # fmt: skip
     if len(points) > 1:
         raise PyffError(f"{folder} must hold models of the same training and validation points; they differ")
-    return sorted(rows, key=lambda row: row[0])
+    return sorted(rows, key=lambda row: (row.sigma, row.lam))
 
 
 def select_model(
@@ -50,11 +70,15 @@ def select_model(
         raise PyffError(f"{folder} must hold validated models; of {len(every)} none is. `pyff gdml validate` does it")
     if len(rows) < len(every):
         console.warn(f"{len(every) - len(rows)} models have not been validated, and are left out")
-    best = min(rows, key=lambda row: row[2]["rmse"])
+    best = best_of(rows)
     _table(console, rows, best)
-    if warning := edge_warning([row[0] for row in rows], best[0]):
-        console.warn(warning)
-    arrays = read_sgdml(best[3], "m")
+    for warning in (
+        edge_warning([row.sigma for row in rows], best.sigma),
+        ridge_warning([row.lam for row in rows if row.sigma == best.sigma], best.lam),
+    ):
+        if warning:
+            console.warn(warning)
+    arrays = read_sgdml(best.path, "m")
     target = _target(arrays, model_file)
     if target.exists() and not overwrite:
         if not _is_copy(target, arrays):
@@ -62,7 +86,7 @@ def select_model(
         console.say(f"{target} is that model already")
     else:
         write_sgdml(target, arrays)
-        console.say(f"{target}: the model with sigma {best[0]:g}")
+        console.say(f"{target}: the model with sigma {best.sigma:g}")
     if clean:
         for path in sgdml_files(folder, "t") + every:
             path.unlink()
@@ -85,11 +109,15 @@ def _target(arrays: dict, model_file: Path | None) -> Path:
     return Path(f"{name}-{theory}-train{np.size(arrays['idxs_train'])}-sym{len(arrays['perms'])}.npz")
 
 
-def _table(console: Console, rows, best) -> None:
+def _table(console: Console, rows: list[Validated], best: Validated) -> None:
+    several = len(rows) > len({row.sigma for row in rows})
     table = []
     for row in rows:
-        energy = ["-", "-"] if row[1] is None else [row[1]["mae"], row[1]["rmse"]]
-        table.append([f"{row[0]:g}", *energy, row[2]["mae"], row[2]["rmse"], "<- best" if row is best else ""])
-    energy_unit, force = force_unit(read_sgdml(best[3], "m"))
-    console.table(["sigma", "energy MAE", "RMSE", "forces MAE", "RMSE", ""], table,
+        energy = ["-", "-"] if row.energy is None else [row.energy["mae"], row.energy["rmse"]]
+        ridge = [f"{row.lam:g}"] if several else []
+        mark = "<- best" if row is best else ""
+        table.append([f"{row.sigma:g}", *ridge, *energy, row.forces["mae"], row.rmse, mark])
+    energy_unit, force = force_unit(read_sgdml(best.path, "m"))
+    ridge = ["lambda"] if several else []
+    console.table(["sigma", *ridge, "energy MAE", "RMSE", "forces MAE", "RMSE", ""], table,
                   f"validation errors, {energy_unit} and {force}" if force else "validation errors")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,31 +46,44 @@ class TrainOptions:
 
 
 def train_tasks(console: Console, path: Path, options: TrainOptions) -> list[Path]:
-    """Train the tasks of a folder, or one, until the validation errors rise; the models, ascending in sigma."""
+    """Train the tasks of a folder, or one, until the validation errors rise; the models, ascending in sigma and ridge.
+
+    A sigma is judged by the best of its ridges.
+    """
     paths = sgdml_files(path, "t") if path.is_dir() else [path]
     if not paths:
         raise PyffError(f"{path} must hold training tasks; it holds none. `pyff gdml create` makes them")
-    tasks = sorted(((p, task_of_arrays(read_sgdml(p, "t"))) for p in paths), key=lambda pair: pair[1].config.sigma)
-    data, models, before = read_sgdml(options.valid_dataset, "d"), [], np.inf
-    for k, (task_path, task) in enumerate(tasks):
-        console.heading(
-            f"task {k + 1} of {len(tasks)}: {len(task.pos):,} + {len(task.source.valid):,} points (training + "
-            f"validation), sigma {task.config.sigma:g}"
-        )
-        if options.lazy and len(tasks) > 1 and _was_tried(task_path) and not _model_path(task_path, task).exists():
-            console.warn("skipped: it was tried before without success")
+    tasks = [(p, task_of_arrays(read_sgdml(p, "t"))) for p in paths]
+    tasks.sort(key=lambda pair: (pair[1].config.sigma, pair[1].config.lam))
+    data, models, before, left = read_sgdml(options.valid_dataset, "d"), [], np.inf, len(tasks)
+    for _, group in itertools.groupby(enumerate(tasks, 1), key=lambda item: item[1][1].config.sigma):
+        here = []
+        for k, (task_path, task) in group:
+            left = len(tasks) - k
+            console.heading(f"task {k} of {len(tasks)}: {_about(task, tasks)}")
+            if options.lazy and len(tasks) > 1 and _was_tried(task_path) and not _model_path(task_path, task).exists():
+                console.warn("skipped: it was tried before without success")
+                continue
+            here.append(train_one(console, task_path, task, data, options))
+        if not here:
             continue
-        models.append(train_one(console, task_path, task, data, options))
-        error = stored_errors(read_sgdml(models[-1], "m"), "f_err")["rmse"]
+        models += here
+        error, best = min((stored_errors(read_sgdml(p, "m"), "f_err")["rmse"], p) for p in here)
         if error > before:
-            left = len(tasks) - k - 1
             if left:
                 console.say(f"\nskipping the remaining {left} tasks: the validation error rises again")
             break
-        before = error if _is_converged(models[-1]) or before < np.inf else np.inf
+        before = error if _is_converged(best) or before < np.inf else np.inf
     if not models:
         raise PyffError("no model was trained: all tasks were tried before without success. Try without --lazy")
     return models
+
+
+def _about(task: GdmlTask, tasks: list[tuple[Path, GdmlTask]]) -> str:
+    """Points, sigma and, where the tasks differ in it, lambda."""
+    points = f"{len(task.pos):,} + {len(task.source.valid):,} points (training + validation)"
+    several = len({other.config.lam for _, other in tasks}) > 1
+    return f"{points}, sigma {task.config.sigma:g}" + (f", lambda {task.config.lam:g}" if several else "")
 
 
 def train_one(console: Console, task_path: Path, task: GdmlTask, data: dict, options: TrainOptions) -> Path:

@@ -15,19 +15,27 @@ from pyff.cli.gdml import MaxMemory, MaxProcesses, Overwrite, Seed, app, gdml, u
 
 __all__ = ["app"]
 
-_SIGMAS = re.compile(r"[\d.]+([eE]-?\d+)?(:[\d.]+){0,2}")
+# options that take all values that follow them, and what such a value looks like. A ridge is no whole number: those are
+# numbers of points
+_GREEDY = {
+    "--sig": re.compile(r"[\d.]+([eE]-?\d+)?(:[\d.]+){0,2}"),
+    "--lam": re.compile(r"\d+\.?\d*[eE]-?\d+|\d*\.\d+|0"),
+}
+_GREEDY |= {"-s": _GREEDY["--sig"], "--sigma": _GREEDY["--sig"]}
 
 
-class _ManySigmas(TyperCommand):
-    """-s takes all numbers and ranges that follow it, as sgdml's does."""
+class _ManyNumbers(TyperCommand):
+    """-s takes all numbers and ranges that follow it, as sgdml's does; so does --lam."""
 
     def parse_args(self, ctx, args: list[str]) -> list[str]:
-        spread, greedy = [], False
+        spread, option = [], None
         for arg in args:
-            more = greedy and _SIGMAS.fullmatch(arg)
-            greedy = arg in ("-s", "--sig", "--sigma") or bool(more)
-            if more and spread[-1] not in ("-s", "--sig", "--sigma"):
-                spread.append("-s")
+            if option and spread[-1] != option and _GREEDY[option].fullmatch(arg):
+                spread.append(option)
+            elif arg in _GREEDY:
+                option = arg
+            elif not option or spread[-1] != option:
+                option = None
             spread.append(arg)
         return super().parse_args(ctx, spread)
 
@@ -50,7 +58,14 @@ Sigmas = Annotated[
         "arguments. 10:10:90 if not given.", show_default=False,
     ),
 ]  # fmt: skip
-Lam = Annotated[float, typer.Option(help="Ridge: how far labels may be missed.", min=0)]
+Lam = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--lam", metavar="NUMBERS", min=0, show_default=False,
+        help="Ridges to try with every length scale: how far labels may be missed. For noisy labels larger ones, such "
+        "as --lam 1e-10 1e-6 1e-4 1e-2. 1e-10 if not given.",
+    ),
+]  # fmt: skip
 Gdml = Annotated[bool, typer.Option("--gdml", help="Ignore symmetries (GDML).")]
 PermsFrom = Annotated[
     Path | None,
@@ -80,21 +95,22 @@ Refine = Annotated[bool, typer.Option("--refine", help="Then search for a better
 
 
 @gdml.command(
-    cls=_ManySigmas,
+    cls=_ManyNumbers,
     epilog=_examples("""
         pyff gdml create ethanol.npz 200 100
         pyff gdml create ethanol.npz 200 100 -s 5 7.5 10:10:40
+        pyff gdml create ethanol.npz 200 100 --lam 1e-10 1e-6 1e-4
         pyff gdml create ethanol.npz 200 100 -v other.npz --E_cstr --task_dir tasks
     """),
 )
 def create(
     dataset: Dataset, n_train: NTrain, n_valid: NValid, valid: ValidData = None, test: TestData = None,
-    sig: Sigmas = None, lam: Lam = 1e-10, no_symmetry: Gdml = False, perms_from: PermsFrom = None, no_E: NoE = False,
+    sig: Sigmas = None, lam: Lam = None, no_symmetry: Gdml = False, perms_from: PermsFrom = None, no_E: NoE = False,
     E_cstr: ECstr = False, task_dir: TaskDir = None, overwrite: Overwrite = False, seed: Seed = 0, quiet: Quiet = False,
     json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
-    """Training tasks, one per length scale: the points, drawn such that their energies are spread as all are, and the
-    symmetries of the molecule.
+    """Training tasks, one per length scale and ridge: the points, drawn such that their energies are spread as all are,
+    and the symmetries of the molecule.
 
     A folder that holds tasks of the same search gets those it lacks. --test_dataset is accepted and not needed here.
     """
@@ -126,7 +142,7 @@ def train(
     max_processes: MaxProcesses = None, cpu: OnCpu = False, quiet: Quiet = False, json: Json = False,
     debug: Debug = False,
 ) -> int:  # fmt: skip
-    """Models of tasks, ascending in length scale until the errors of the validation forces rise.
+    """Models of tasks, ascending in length scale until the errors of the validation forces rise (with the best ridge).
 
     Closed form where its memory fits (half of the kernel matrix), else conjugate gradients. Models that exist are kept
     unless --overwrite: an interrupted search goes on where it was.
@@ -192,7 +208,7 @@ def select(
 
 @gdml.command(
     name="all",
-    cls=_ManySigmas,
+    cls=_ManyNumbers,
     epilog=_examples("""
         pyff gdml all ethanol.npz 200 100
         # 500 test points, own length scales, then between them; a file name for the model
@@ -203,7 +219,7 @@ def select(
 def all_(
     dataset: Dataset, n_train: NTrain, n_valid: NValid,
     n_test: Annotated[int, typer.Argument(help="Number of points to test on; all others if not given.", min=0)] = 0,
-    valid: ValidData = None, test: TestData = None, sig: Sigmas = None, lam: Lam = 1e-10, no_symmetry: Gdml = False,
+    valid: ValidData = None, test: TestData = None, sig: Sigmas = None, lam: Lam = None, no_symmetry: Gdml = False,
     perms_from: PermsFrom = None, no_E: NoE = False, E_cstr: ECstr = False, task_dir: TaskDir = None,
     model_file: ModelFile = None, lazy: Lazy = False, refine: Refine = False, clean: Clean = False,
     overwrite: Overwrite = False, solver: SolverName = "auto", preconditioner: Preconditioner = "rpcholesky",

@@ -83,6 +83,37 @@ def test_sigmas_end_where_other_arguments_begin(folder, capsys):
     assert len(list((folder / FOLDER).iterdir())) == 2
 
 
+def test_ridges_are_tasks_of_their_own(folder, capsys):
+    gdml(capsys, "create", "data.npz", "--lam", 1e-10, 1e-8, "1.25e-3", 20, 10, "-s", 2)
+    names = sorted(p.name for p in (folder / FOLDER).iterdir())
+    assert names == [f"task-train20-sym2-sig0002{lam}.npz" for lam in ("-lam0.00125", "-lam1e-08", "")]
+    assert {float(read_sgdml(folder / FOLDER / name)["lam"]) for name in names} == {1e-10, 1e-8, 1.25e-3}
+    close = [1e-8, 1.0000001e-8, 1.00000012e-8]
+    gdml(capsys, "create", "data.npz", 20, 10, "--task_dir", "close", "-s", 2, 2.0000001, "--lam", *close)
+    assert len(list((folder / "close").iterdir())) == 6
+    assert "tasks of another search" in failed(capsys, "create", "data.npz", 20, 10, "-s", 2)
+
+
+def test_noisy_labels_choose_a_larger_ridge(folder, capsys):
+    data = read_sgdml("data.npz")
+    noise = 0.1 * data["F"].std() * np.random.default_rng(5).normal(size=data["F"].shape)
+    write_dataset("noisy.npz", F=data["F"] + noise, md5=None)
+    command = ("all", "noisy.npz", 30, 15, 15, "-s", 2, 8, "--lam", 1e-10, 1e-4, 1e-2)
+    result = gdml(capsys, *command)
+    tried = {(v["sigma"], v["lam"]): v["forces_rmse"] for v in result["validation"]}
+    assert set(tried) == {(s, lam) for s in (2, 8) for lam in (1e-10, 1e-4, 1e-2)}
+    chosen = read_sgdml(result["model"])
+    assert chosen["lam"] > 1e-10 and (float(chosen["sig"]), float(chosen["lam"])) == min(tried, key=tried.get)
+    assert gdml(capsys, *command)["model"] == result["model"]
+    assert run(["gdml", "select", "sgdml_cv_water-Morse-train30-sym", "--model_file", "other"]) == 0
+    assert "lambda" in capsys.readouterr().out
+
+
+def test_one_ridge_is_not_shown(folder, capsys):
+    assert run(["gdml", "all", "data.npz", "20", "10", "-s", "2", "4"]) == 0
+    assert "lambda" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("option", "end", "key", "value"),
     [

@@ -1,4 +1,4 @@
-"""The length scale: a grid from below, as sGDML searches, then between its points if asked for."""
+"""Length scale and ridge: a grid from below, as sGDML searches, then between its points if asked for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,20 @@ import numpy as np
 from pyff.train.gdml.errors import GdmlErrors
 from pyff.train.gdml.training import Trained
 
-__all__ = ["DEFAULT_SIGMAS", "Candidate", "best_of", "edge_warning", "refine", "search_grid"]
+__all__ = [
+    "DEFAULT_LAM",
+    "DEFAULT_SIGMAS",
+    "Candidate",
+    "best_of",
+    "edge_warning",
+    "refine",
+    "ridge_warning",
+    "search",
+    "search_grid",
+]
 
 DEFAULT_SIGMAS = tuple(range(10, 100, 10))
+DEFAULT_LAM = 1e-10  # sGDML's
 REFINEMENT = 0.03  # relative precision of a refined sigma: the error is flat there
 EXTENSION, MOST_EXTENSIONS = 1.6, 8  # beyond the grid
 
@@ -28,6 +39,10 @@ class Candidate:
     @property
     def sigma(self) -> float:
         return self.trained.task.config.sigma
+
+    @property
+    def lam(self) -> float:
+        return self.trained.task.config.lam
 
     @property
     def rmse(self) -> float:
@@ -48,6 +63,28 @@ class Tried(Protocol):
 T = TypeVar("T", bound=Tried)
 
 
+def search(
+    train: Callable[[float, float], Candidate], sigmas: Sequence[float], lams: Sequence[float], refined: bool
+) -> tuple[Candidate, ...]:
+    """All trainings of a search for sigma in which each sigma stands with its best ridge, ascending in both.
+
+    Every ridge is tried with every sigma: noise in the labels that a small ridge follows makes small sigmas look best,
+    so the best sigma of one ridge is not that of another. Each is a training of its own; only the assembly of the
+    matrix is common to them, which for molecules takes a fraction of its factorization.
+    """
+    tried: list[Candidate] = []
+
+    def best_at(sigma: float) -> Candidate:
+        here = [train(sigma, lam) for lam in sorted(set(lams))]
+        tried.extend(here)
+        return best_of(here)
+
+    found = search_grid(best_at, sigmas)
+    if refined:
+        refine(best_at, found)
+    return tuple(sorted(tried, key=lambda c: (c.sigma, c.lam)))
+
+
 def search_grid(train: Callable[[float], T], sigmas: Sequence[float]) -> list[T]:
     """Train with ascending sigmas until the root mean square error of the validation forces rises."""
     found: list[T] = []
@@ -63,12 +100,17 @@ def best_of(candidates: Sequence[T]) -> T:
     return min(candidates, key=lambda c: c.rmse)
 
 
-def edge_warning(sigmas: Sequence[float], best: float) -> str | None:
-    """What to say where the best of several sigmas has others on one side only."""
-    if len(sigmas) < 2 or min(sigmas) < best < max(sigmas):
+def edge_warning(tried: Sequence[float], best: float, name: str = "sigma") -> str | None:
+    """What to say where the best of several values has others on one side only."""
+    if len(set(tried)) < 2 or min(tried) < best < max(tried):
         return None
-    side = "smaller" if best == min(sigmas) else "larger"
-    return f"the best sigma, {best:g}, lies at the edge of the grid: {side} ones may be better"
+    side = "smaller" if best == min(tried) else "larger"
+    return f"the best {name}, {best:g}, lies at the edge of the grid: {side} ones may be better"
+
+
+def ridge_warning(tried: Sequence[float], best: float) -> str | None:
+    """As `edge_warning`; below sGDML's ridge, which labels do not feel, there is nothing to be found."""
+    return None if best == min(tried) <= DEFAULT_LAM else edge_warning(tried, best, "lambda")
 
 
 def refine(train: Callable[[float], T], candidates: Sequence[T]) -> list[T]:
