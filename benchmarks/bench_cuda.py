@@ -100,7 +100,7 @@ def attention(spherical: bool, graph, vectors: torch.Tensor, dtype: torch.dtype,
     ev = draw(n, shape.n_components)
     vec = vectors.to(device).requires_grad_()
     edges = tuple(x.to(device) for x in (graph.row_ptr, graph.idx_i, graph.idx_j, graph.edge_rev))
-    table = (0.0, CUTOFF / INTERVALS)
+    table = (0.0, CUTOFF / INTERVALS, 0.0)
     inputs = (features, ev, coef, weights) if spherical else (features, None, coef, None)
     op = lambda: torch.cat(ops.equivariant_attention(*inputs, vec, *edges, shape, table=table), 1)  # noqa: E731
     return op, (features[0], vec), (coef, *weights) if spherical else (coef,)

@@ -54,7 +54,7 @@ def attention(b, op=ops.equivariant_attention):
     w = [(draw(*size) / hidden**0.5).requires_grad_() for size in sizes]
 
     def run():
-        table = (0.0, CUTOFF / INTERVALS)
+        table = (0.0, CUTOFF / INTERVALS, 0.0)
         return torch.cat(op(tuple(features), ev, coef, tuple(w), vec, *graph(b), ATTENTION, table=table), 1)
 
     return [*features, ev, vec], run, [coef, *w]

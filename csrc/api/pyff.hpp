@@ -213,7 +213,8 @@ struct AttentionShape {
   Activation activation;
   std::int64_t n_intervals;  // K of the table of R; 0: R is given edge by edge
   double start;              // of the table, A
-  double spacing;
+  double spacing;            // of its nodes, even in s(d) of math/hermite.hpp
+  double decay;              // 1/A
 };
 
 // The tensors of a call, their tangents or their gradients.

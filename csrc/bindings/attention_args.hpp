@@ -11,10 +11,10 @@
 namespace {
 
 // n_features, n_hidden, degrees, n_heads, cutoff (kind, radius, onset), normalization, activation,
-// table (n_intervals, start, spacing)
+// table (n_intervals, start, spacing, decay)
 using AttentionShapeArgs =
     std::tuple<std::int64_t, std::int64_t, std::vector<int>, int, std::tuple<int, double, double>, double, int,
-               std::tuple<std::int64_t, double, double>>;
+               std::tuple<std::int64_t, double, double, double>>;
 // q1, k1, v1, q2, k2, ev, radial, ws1, bs1, ws2, bs2, vec
 using AttentionTensorArgs = std::array<Address, 12>;
 
@@ -32,7 +32,7 @@ pyff::AttentionParams<T> attention_params(const GraphArgs& g, const AttentionSha
                                           const std::array<Address, 4>& messages, const AttentionTensorArgs& grad) {
   const auto& [features, hidden, degrees, heads, cutoff, normalization, activation, table] = shape;
   const auto [kind, radius, onset] = cutoff;
-  const auto [intervals, start, spacing] = table;
+  const auto [intervals, start, spacing, decay] = table;
   return {graph_from(g),
           {features,
            hidden,
@@ -44,7 +44,8 @@ pyff::AttentionParams<T> attention_params(const GraphArgs& g, const AttentionSha
            static_cast<pyff::Activation>(activation),
            intervals,
            start,
-           spacing},
+           spacing,
+           decay},
           attention_tensors<const T, const double>(in),
           attention_tensors<const T, const double>(tangent),
           pointer<const T>(messages[0]),

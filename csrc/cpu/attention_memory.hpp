@@ -6,6 +6,7 @@
 
 #include "api/pyff.hpp"
 #include "cpu/scratch.hpp"
+#include "math/hermite.hpp"
 
 namespace pyff::PYFF_ISA {
 
@@ -30,6 +31,7 @@ struct AttentionLayout {
   std::int64_t ldw, f;          // leading dimension of filter panels; F
   std::int64_t m, ldm;          // components of Euclidean variables
   std::int64_t s, lds, ldl;     // hidden width of the spherical filter; degrees, padded
+  std::int64_t table_rows;      // of the table of radial filters, 6 K; 0 without one
 
   explicit AttentionLayout(const AttentionShape& shape) : f(shape.n_features), m(0), s(shape.n_hidden) {
     const std::int64_t heads[kBlocks] = {shape.n_heads, shape.n_degrees};
@@ -41,6 +43,7 @@ struct AttentionLayout {
     ldm = padded<T>(m);
     lds = padded<T>(s);
     ldl = padded<T>(shape.n_degrees);
+    table_rows = kTableOrder * shape.n_intervals;
   }
 
   std::int64_t column(int b, std::int64_t channel) const { return first[b] + block[b].column(channel); }
@@ -80,7 +83,7 @@ struct AttentionRows {
   }
 };
 
-// What threads share: padded features and packed weights.
+// What threads share: padded features, and weights packed in the order of the products.
 template <class T>
 struct AttentionShared {
   AttentionRows<T> in, tangent, grad;
@@ -89,6 +92,8 @@ struct AttentionShared {
   T* w2_forward;   // [S, ldw]
   T* w1_backward;  // [2 lds, ldl]
   T* w2_backward;  // [ldw, lds]
+  T* b2;           // [ldw]; null without spherical filters
+  T* table;        // [K, 6, ldw] where features are padded
 
   AttentionShared(Carver<T>& memory, const AttentionLayout<T>& layout, std::int64_t n_atoms, AttentionMode mode)
       : in(memory, layout, n_atoms, true),
@@ -100,6 +105,8 @@ struct AttentionShared {
     w2_forward = memory.next(layout.s * layout.ldw);
     w1_backward = memory.next(2 * layout.lds * layout.ldl);
     w2_backward = memory.next(layout.ldw * layout.lds);
+    b2 = memory.next(layout.s > 0 ? layout.ldw : 0);
+    table = memory.next(layout.dense() ? 0 : layout.table_rows * layout.ldw);
   }
 };
 
@@ -110,11 +117,11 @@ struct AttentionPanels {
   T *tau, *tau_bar;              // [tile, ldl]
   T *pre, *hidden, *hidden_bar;  // [tile, 2 lds]
   T *y, *y_bar;                  // [tile, ldm] spherical harmonics and their cotangents
-  T* row;                        // [3, 2F] one dense row of filters to second order
   T* folds;                      // partial sums over channels of one pair
   T* heads;                      // [6, heads] sums of one pair
   T *w2_grad, *b2_grad;          // [S, ldw], [ldw]
   T *w1_grad, *b1_grad;          // [2 lds, ldl], [2 lds]
+  T* table_grad;                 // [K, 6, ldw] where features are padded
 
   AttentionPanels(Carver<T>& memory, const AttentionLayout<T>& layout, AttentionMode mode) {
     const std::int64_t numbers = mode == AttentionMode::double_backward ? 2 : 1, rows = numbers * kAttentionTile;
@@ -123,7 +130,6 @@ struct AttentionPanels {
     tau = memory.next(rows * layout.ldl);
     pre = memory.next(rows * 2 * layout.lds);
     hidden = memory.next(rows * 2 * layout.lds);
-    row = memory.next(3 * padded<T>(2 * layout.f));
     heads = memory.next(padded<T>(6 * numbers * layout.heads()));
     folds = memory.next(padded<T>(2 * numbers * layout.heads() * (16 / sizeof(T))));
     const std::int64_t back = mode == AttentionMode::forward ? 0 : 1;
@@ -136,6 +142,7 @@ struct AttentionPanels {
     b2_grad = memory.next(back * layout.ldw);
     w1_grad = memory.next(back * 2 * layout.lds * layout.ldl);
     b1_grad = memory.next(back * 2 * layout.lds);
+    table_grad = memory.next(layout.dense() ? 0 : back * layout.table_rows * layout.ldw);
   }
 };
 

@@ -43,7 +43,7 @@ class AttentionWorker {
         task_(task),
         thread_(thread),
         geometry_(task.p),
-        radial_(task.p, task.layout, panels.row, radial_gradient(task, thread)),
+        radial_(task.p, task.layout, task.shared, panels, radial_gradient(task, thread)),
         spherical_(task.p, task.layout, task.shared, panels),
         w_{panels.w, layout_.ldw},
         slope_{panels.slope, layout_.ldw},
@@ -86,16 +86,13 @@ class AttentionWorker {
       if (weights) spherical_.accumulate(w_bar_, pairs, n);
     });
     if (weights) spherical_.write_gradients(p_.grad, thread_);
+    if (radial_.tabulated()) radial_.finish();
   }
 
  private:
   static T* radial_gradient(const Task& task, int thread) {
-    const AttentionShape& s = task.p.shape;
-    if (!task.p.grad.radial || s.n_intervals == 0) return task.p.grad.radial;
-    const std::int64_t size = s.n_intervals * kTableOrder * 2 * s.n_features;
-    T* mine = task.p.grad.radial + thread * size;
-    clear(mine, size);
-    return mine;
+    T* const grad = task.p.grad.radial;
+    return grad ? grad + thread * task.layout.table_rows * 2 * task.layout.f : nullptr;
   }
 
   bool has_ev() const { return p_.shape.n_hidden > 0; }

@@ -32,6 +32,8 @@ void pack_weights(const AttentionParams<T>& p, const AttentionLayout<T>& layout,
   clear(to.b1, 2 * lds);
   clear(to.w1_backward, 2 * lds * layout.ldl);
   clear(to.w2_backward, layout.ldw * lds);
+  clear(to.b2, layout.ldw);
+  pad_columns(layout, p.in.bs2, to.b2);
   for (int b = 0; b < kBlocks; ++b) {
     for (std::int64_t r = 0; r < s; ++r) {
       to.b1[b * lds + r] = p.in.bs1[b * s + r];
@@ -52,6 +54,13 @@ void pack_weights(const AttentionParams<T>& p, const AttentionLayout<T>& layout,
 }
 
 template <class T>
+void pack_table(const AttentionLayout<T>& layout, const T* from, T* to) {
+  clear(to, layout.table_rows * layout.ldw);
+  for (std::int64_t row = 0; row < layout.table_rows; ++row)
+    pad_columns(layout, from + row * 2 * layout.f, to + row * layout.ldw);
+}
+
+template <class T>
 class Call {
  public:
   Call(const AttentionParams<T>& p, AttentionMode mode)
@@ -61,6 +70,7 @@ class Call {
   void run(Job&& job) {
     if (layout_.s > 0) pack_weights(p_, layout_, shared_);
     const bool dense = layout_.dense();
+    if (!dense) pack_table(layout_, p_.in.radial, shared_.table);
     if (!dense) parallel_ranges(p_.threads, p_.graph.n_atoms, [&](int, std::int64_t a, std::int64_t b) { pad(a, b); });
     const typename AttentionWorker<T, kDual>::Task task{
         p_,       layout_, shared_, inputs(p_.in, shared_.in, p_.grad_x), inputs(p_.tangent, shared_.tangent, nullptr),

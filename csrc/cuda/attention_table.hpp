@@ -6,7 +6,7 @@
 
 namespace pyff::cuda {
 
-// Where in the table the pairs lie: TableGradientPlan::interval, position within it, and the distance's tangent.
+// Where in the table the pairs lie: TableGradientPlan::interval, position within it, and that position's tangent.
 template <class T, bool kDual>
 struct AttentionIntervals {
   static constexpr const char* kName = "attention table intervals";
@@ -17,18 +17,17 @@ struct AttentionIntervals {
   T* tangent;  // [E]
 
   PYFF_DEVICE void operator()(const simt::Block& block) const {
-    const AttentionShape& s = data.p.shape;
     for (std::int64_t e = block.global_thread(); e < data.p.graph.n_edges; e += block.global_threads()) {
       interval[e] = -1;
       if (e > data.p.graph.edge_rev[e] || !data.within(e)) continue;
       const double* const r = data.p.in.vec + 3 * e;
       const double d = math::sqrt_of(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
-      const auto at = math::table_point(d, s.start, 1.0 / s.spacing, s.n_intervals);
+      const auto at = data.point(d);
       interval[e] = static_cast<std::int32_t>(at.interval);
       u[e] = T(at.u);
       if constexpr (kDual) {
         const double* const v = data.p.tangent.vec + 3 * e;
-        tangent[e] = T((r[0] * v[0] + r[1] * v[1] + r[2] * v[2]) / d);
+        tangent[e] = T(at.d1 * ((r[0] * v[0] + r[1] * v[1] + r[2] * v[2]) / d));
       }
     }
   }
@@ -39,7 +38,6 @@ struct AttentionTablePairs {
   AttentionData<T> data;
   const T* u;
   const T* tangent;
-  T inv_spacing;
 
   // The tangent of w_bar u^m is w_bar' u^m + w_bar m u^(m-1) u'.
   PYFF_DEVICE void add(std::int64_t e, std::int64_t, std::int64_t column, T (&c)[kTableOrder]) const {
@@ -47,7 +45,7 @@ struct AttentionTablePairs {
     const TileEdge edge{g.idx_i[e], g.idx_j[e], e, g.edge_rev[e]};
     const auto w_bar = filter_bar<T, kDual>(data, edge, static_cast<int>(column));
     const T slope = kDual ? tangent[e] * math::value_of(w_bar) : T(0);
-    math::add_quintic_gradient(c, u[e], inv_spacing, emitted(w_bar), slope);
+    math::add_quintic_gradient(c, u[e], T(1), emitted(w_bar), slope);
   }
 };
 
@@ -66,7 +64,7 @@ struct AttentionTable {
     using Intervals = AttentionIntervals<T, kDual>;
     simt::launch(Intervals{data, plan.interval, u, tangent},
                  simt::Grid{simt::blocks_for(plan.n_edges, Intervals::kThreads), 0, stream});
-    const AttentionTablePairs<T, kDual> pairs{data, u, tangent, T(1.0 / data.p.shape.spacing)};
+    const AttentionTablePairs<T, kDual> pairs{data, u, tangent};
     run_table_gradient(plan, pairs, data.p.grad.radial, stream);
   }
 };

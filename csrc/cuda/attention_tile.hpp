@@ -33,6 +33,10 @@ struct AttentionData {
   PYFF_HD int features() const { return static_cast<int>(p.shape.n_features); }
   PYFF_HD int hidden() const { return static_cast<int>(p.shape.n_hidden); }  // 0: no spherical filter
   PYFF_HD bool tabulated() const { return p.shape.n_intervals > 0; }
+  PYFF_HD math::WarpedPoint point(double d) const {
+    const AttentionShape& s = p.shape;
+    return math::warped_point(d, s.start, s.spacing, s.decay, s.n_intervals);
+  }
 
   // The channels of the columns of both blocks: those of x and those of ev.
   struct Head {
@@ -83,6 +87,9 @@ struct AttentionTile {
     G u[3];
     G weight, weight_slope;  // phi(d) / nc and its derivative
   };
+  struct TablePoint {  // position in the interval, and its derivatives along the distance
+    T u, d1, d2;
+  };
   struct HeadSums {
     N forth, back;          // phi sum_c q w k of i <- j and of j <- i
     N bar_forth, bar_back;  // cotangents of these sums without phi
@@ -101,7 +108,7 @@ struct AttentionTile {
   N* filter;              // [rows, 2F]; later cotangents
   HeadSums* sums;         // [rows, H + L]
   N* distance_bar;        // [rows] through the filter
-  T* table_u;             // [rows]
+  TablePoint* table;      // [rows]
   T* rows_of_i;           // [6F + 2M] sums of the receiver, in the order of AttentionRows
   std::int32_t* found;
   std::int32_t* first;      // [L] first component of a degree head
@@ -122,7 +129,7 @@ struct AttentionTile {
     carve(memory, filter, r * 2 * f);
     carve(memory, sums, r * d.heads());
     carve(memory, distance_bar, b);
-    carve(memory, table_u, r);
+    carve(memory, table, r);
     carve(memory, rows_of_i, backward ? 6 * f + 2 * m : f + m);
     carve(memory, found, static_cast<std::int64_t>(Find::kSlots));
     carve(memory, first, l);
@@ -166,9 +173,9 @@ struct AttentionTile {
       g.weight_slope = along<kDual>(scale * phi.d1, scale * phi.d2, tangent_of(g.distance));
       geometry[t] = g;
       if (!data.tabulated()) continue;
-      const auto at = math::table_point(d, p.shape.start, 1.0 / p.shape.spacing, p.shape.n_intervals);
+      const auto at = data.point(d);
       interval[t] = at.interval;
-      table_u[t] = T(at.u);
+      table[t] = {T(at.u), T(at.d1), T(at.d2)};
     }
   }
 
@@ -294,10 +301,11 @@ struct AttentionTile {
   PYFF_DEVICE N radial_slope(int t, int c) const {
     T coef[kTableOrder];
     load_coefficients(t, c, coef);
-    const T inv = T(1.0 / data.p.shape.spacing), tangent = converted<T>(tangent_of(geometry[t].distance));
+    const auto [u, d1, d2] = table[t];
+    const T tangent = converted<T>(tangent_of(geometry[t].distance));
     T curvature = T(0);
-    if constexpr (kDual) curvature = math::quintic_curvature(coef, table_u[t], inv);
-    return along<kDual>(math::quintic_slope(coef, table_u[t], inv), curvature, tangent);
+    if constexpr (kDual) curvature = math::quintic_curvature(coef, u, d1) + math::quintic_slope(coef, u, d2);
+    return along<kDual>(math::quintic_slope(coef, u, d1), curvature, tangent);
   }
 
  private:
@@ -320,8 +328,8 @@ struct AttentionTile {
     T coef[kTableOrder];
     load_coefficients(t, c, coef);
     T slope_here = T(0);
-    if constexpr (kDual) slope_here = math::quintic_slope(coef, table_u[t], T(1.0 / data.p.shape.spacing));
-    return along<kDual>(math::quintic_value(coef, table_u[t]), slope_here, tangent_of(geometry[t].distance));
+    if constexpr (kDual) slope_here = math::quintic_slope(coef, table[t].u, table[t].d1);
+    return along<kDual>(math::quintic_value(coef, table[t].u), slope_here, tangent_of(geometry[t].distance));
   }
 };
 

@@ -123,7 +123,7 @@ class Interaction(nn.Module):
 
         def make() -> tuple[Tensor, float] | None:
             table = filter_table(shape, weights)
-            return None if table is None else (table.coefficients(weights, dtype), table.spacing)
+            return None if table is None else (table.coefficients(weights, dtype=dtype), table.spacing)
 
         return self._frozen(weights, make)
 
@@ -255,7 +255,7 @@ class SchNet(EnergyModel):
         return self.config.aggregation == "mean"
 
     def _learned_table(self, block: Interaction) -> tuple[Tensor, float]:
-        return self._nodes.coefficients(block.filter_weights, self.dtype), self._nodes.spacing
+        return self._nodes.coefficients(block.filter_weights, dtype=self.dtype), self._nodes.spacing
 
 
 def _refuse_truncation(batch: GraphBatch, cutoff: float) -> None:

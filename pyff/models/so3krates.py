@@ -83,9 +83,10 @@ class SO3krates(EnergyModel):
         )  # fmt: skip
         self.filter_shape = ops.FilterShape(self.basis, ops.Cutoff("none", c.cutoff), c.activation, "identity")
         start = min(TABLE_START, 0.1 * c.cutoff)
-        # while learning, filters within 2e-6 do: the 1e-7 of tables that are kept would take twice as many nodes, a
-        # third of the time of a small batch
-        self.nodes = FilterTable(self.filter_shape, max(48, default_intervals(self.filter_shape, start) // 2), start)
+        decay = self.basis.decay
+        # while learning, filters within 2e-6 do: the 1e-7 of tables that are kept would take twice as many nodes
+        intervals = max(48, default_intervals(self.filter_shape, start, decay) // 2)
+        self.nodes = FilterTable(self.filter_shape, intervals, start, decay)
 
     @classmethod
     def from_preset(cls, name: str, elements, reference_energy=None, **changes) -> SO3krates:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Messages"]
 
+Grid = tuple[float, float, float]  # start, spacing, decay of a table
+
 
 class Messages:
     """messages(layer, features, ev) -> (x [N,F], ev [N,M]): attention with the cheapest exact source of filters.
@@ -55,17 +57,17 @@ class Messages:
             ev_out = ev_out[:, :0]
         return x, ev_out
 
-    def radial(self, layer: Layer, ev: Tensor | None) -> tuple[Tensor, tuple[float, float] | None]:
-        """Radial filters for the op: (coefficients, (start, spacing)) of a table, or (rows [E,2F], None)."""
+    def radial(self, layer: Layer, ev: Tensor | None) -> tuple[Tensor, Grid | None]:
+        """Radial filters for the op: (coefficients, grid) of a table, or (rows [E,2F], None)."""
         table = None
         if self.tabulate:
             table = self._learned_table(layer, ev) if self.learning else self._frozen_table(layer, ev is None)
         self.intervals.append(0 if table is None else len(table[0]))
         if table is None:
             return self._rows(layer, ev), None
-        return table[0], (self.model.nodes.start, table[1])
+        return table
 
-    def frozen_tables(self) -> list[tuple[Tensor, tuple[float, float]]] | None:
+    def frozen_tables(self) -> list[tuple[Tensor, Grid]] | None:
         """Tables of all layers, for weights that stay; None where a layer has none that is fine enough."""
         if self.learning or not self.tabulate:
             return None
@@ -73,7 +75,7 @@ class Messages:
         if None in tables:
             return None
         self.intervals = [len(coefficients) for coefficients, _ in tables]
-        return [(coefficients, (self.model.nodes.start, spacing)) for coefficients, spacing in tables]
+        return tables
 
     @property
     def graph(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -105,24 +107,23 @@ class Messages:
         """The op wants filters of both blocks; an invariant model has those of the first."""
         return filters if self.model.config.degrees else torch.cat([filters, torch.zeros_like(filters)], -1)
 
-    def _learned_table(self, layer: Layer, ev: Tensor | None) -> tuple[Tensor, float]:
-        return self._coefficients_of(layer, self.model.nodes, ev is None), self.model.nodes.spacing
+    def _learned_table(self, layer: Layer, ev: Tensor | None) -> tuple[Tensor, Grid]:
+        return self._coefficients_of(layer, self.model.nodes, ev is None), self.model.nodes.grid
 
-    def _frozen_table(self, layer: Layer, constant: bool) -> tuple[Tensor, float] | None:
+    def _frozen_table(self, layer: Layer, constant: bool) -> tuple[Tensor, Grid] | None:
         """A table whose error was checked, with the constant of the spherical filters where wanted, or None where none
         is fine enough."""
         weights = (layer.radial_w1, layer.radial_b1, layer.radial_w2, layer.radial_b2)
         if constant and self.model.config.degrees:
             weights += (layer.spherical_b1, layer.spherical_w2, layer.spherical_b2)
 
-        def make() -> tuple[Tensor, float] | None:
-            tables = [
-                filter_table(self.model.filter_shape, w, start=self.model.nodes.start) for w in layer.radial_weights()
-            ]
+        def make() -> tuple[Tensor, Grid] | None:
+            shape, nodes = self.model.filter_shape, self.model.nodes
+            tables = [filter_table(shape, w, start=nodes.start, decay=nodes.decay) for w in layer.radial_weights()]
             if None in tables:
                 return None
             finest = max(tables, key=lambda table: table.intervals)
-            return self._coefficients_of(layer, finest, constant), finest.spacing
+            return self._coefficients_of(layer, finest, constant), finest.grid
 
         made = layer.frozen_table(weights, make)
         if made is None:
@@ -131,7 +132,7 @@ class Messages:
 
     def _coefficients_of(self, layer: Layer, table: FilterTable, constant: bool) -> Tensor:
         """Polynomial coefficients [K,6,2F] of both blocks."""
-        coef = torch.cat([table.coefficients(w, self.model.dtype) for w in layer.radial_weights()], 2)
+        coef = table.coefficients(*layer.radial_weights(), dtype=self.model.dtype)
         if constant:
             added = torch.zeros_like(coef)
             added[:, 0] = layer.spherical_constant().to(coef.dtype)

@@ -3,6 +3,9 @@
 Between two nodes the filter is the quintic that matches value, slope and curvature at both ends; forces are the exact
 derivative of the interpolated energy. Nodes are evaluated and polynomials formed in float64: in float32 the slope
 would lose five digits to cancellation.
+
+A basis in e^(-decay d) is finest at short distances, and nodes even in d would follow its finest part everywhere. Nodes
+even in s(d) = (1 - e^(-decay (d - start))) / decay are a third to a fifth as many.
 """
 
 from __future__ import annotations
@@ -29,68 +32,102 @@ _QUINTIC = (
 VALUE_TOLERANCE, SLOPE_TOLERANCE = 1e-7, 1e-6  # relative to the filter's largest value and slope
 
 
-def default_intervals(shape: FilterShape, start: float = 0.0) -> int:
+def default_intervals(shape: FilterShape, start: float = 0.0, decay: float = 0.0) -> int:
     """Intervals on [start, cutoff] for training: a fifth of the finest length in the filter, that of the basis or the
-    length over which the cutoff function bends."""
+    length over which the cutoff function bends. decay: 0, or that of the basis for filters without cutoff function."""
     c = shape.cutoff
+    if decay > 0:
+        return max(48, math.ceil(5 * _length(start, c.radius, decay) / shape.basis.warped_resolution(start)))
     bend = {"cosine": 0.25 * c.radius, "mollifier": 0.06 * c.radius, "smooth": 0.09 * (c.radius - c.onset),
             "polynomial3": 0.2 * c.radius, "polynomial6": 0.12 * c.radius}  # fmt: skip
     width = min(shape.basis.resolution(start), bend.get(c.kind, c.radius))
     return max(48, math.ceil(5 * (c.radius - start) / width))
 
 
+def _length(start: float, end: float, decay: float) -> float:
+    """s(end)."""
+    return end - start if decay == 0 else -math.expm1(-decay * (end - start)) / decay
+
+
 class FilterTable:
     """Nodes of a filter network on [start, cutoff]: what does not depend on the weights, made once.
 
-    `coefficients(weights)` returns [K,6,F] for `pyff.ops.cfconv_table`, differentiable in the weights. A start above 0
-    saves most nodes of a basis in e^-d, which is finest where no two atoms ever are (SO3LR's Bernstein basis: 0.4 A
-    instead of 0 makes 162 default intervals of 681; SO3krates learns with half of them). Kernels extend the first
+    `coefficients(weights)` returns [K,6,F] for `pyff.ops.equivariant_attention` and, with decay 0, `cfconv_table`,
+    differentiable in the weights. A start above 0 saves the nodes where no two atoms ever are. Kernels extend the first
     polynomial to distances below start, where it is no approximation: a model with start > 0 must run the network for
     structures with closer pairs.
     """
 
-    def __init__(self, shape: FilterShape, intervals: int, start: float = 0.0) -> None:
-        if not 0 <= start < shape.cutoff.radius:
-            raise ValueError(f"start must lie in [0, cutoff); received {start} with cutoff {shape.cutoff.radius}")
-        self.shape, self.intervals, self.start = shape, intervals, start
-        self.spacing = (shape.cutoff.radius - start) / intervals
-        self._nodes = torch.linspace(start, shape.cutoff.radius, intervals + 1, dtype=torch.float64)
+    def __init__(self, shape: FilterShape, intervals: int, start: float = 0.0, decay: float = 0.0) -> None:
+        radius = shape.cutoff.radius
+        if not 0 <= start < radius:
+            raise ValueError(f"start must lie in [0, cutoff); received {start} with cutoff {radius}")
+        self.shape, self.intervals, self.start, self.decay = shape, intervals, start, decay
+        self.spacing = _length(start, radius, decay) / intervals
+        self._nodes = self.distances(torch.arange(intervals + 1, dtype=torch.float64))
         # the limit from inside keeps the last polynomial smooth
-        self._nodes[-1] = math.nextafter(shape.cutoff.radius, 0.0)
-        scale = torch.tensor([1, self.spacing, self.spacing**2], dtype=torch.float64)
-        self._quintic = torch.tensor(_QUINTIC, dtype=torch.float64) * scale.repeat(2)
+        self._nodes[-1] = math.nextafter(radius, 0.0)
+        jets = self._jets()
+        ends = torch.zeros(intervals, 6, 6, dtype=torch.float64)
+        ends[:, :3, :3], ends[:, 3:, 3:] = jets[:-1], jets[1:]
+        self._quintic = torch.tensor(_QUINTIC, dtype=torch.float64) @ ends
 
-    def coefficients(self, weights: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
-        """Polynomial coefficients [K,6,F] in dtype, from weights (w1, b1, w2, b2) of any precision.
+    @property
+    def grid(self) -> tuple[float, float, float]:
+        """(start, spacing, decay)."""
+        return self.start, self.spacing, self.decay
+
+    def distances(self, nodes: Tensor) -> Tensor:
+        """Where s(d) / spacing has these values."""
+        s = nodes * self.spacing
+        return self.start + (s if self.decay == 0 else -torch.log1p(-self.decay * s) / self.decay)
+
+    def speed(self, distances: Tensor) -> Tensor:
+        """ds/dd."""
+        return torch.exp(-self.decay * (distances - self.start))
+
+    def _jets(self) -> Tensor:
+        """[K+1,3,3]: value, h slope and h^2 curvature along s at each node, from those along d."""
+        rate, h = 1 / self.speed(self._nodes), self.spacing
+        jets = torch.zeros(len(rate), 3, 3, dtype=torch.float64)
+        jets[:, 0, 0] = 1
+        jets[:, 1, 1] = h * rate
+        jets[:, 2, 1], jets[:, 2, 2] = self.decay * (h * rate) ** 2, (h * rate) ** 2
+        return jets
+
+    def coefficients(self, *networks: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+        """Polynomial coefficients [K,6,F] in dtype, from weights (w1, b1, w2, b2) of any precision; those of several
+        networks side by side.
 
         A hundred nodes are the CPU's work, wherever the weights are: float64 is slow on many GPUs.
         """
-        w = filter_nodes(tuple(x.cpu().double() for x in weights), self._nodes, self.shape)  # [3, K+1, F]
-        ends = torch.cat([w[:, :-1], w[:, 1:]])  # [6, K, F]
-        coef = (self._quintic @ ends.reshape(6, -1)).reshape(6, self.intervals, -1)
-        return coef.to(device=weights[0].device, dtype=dtype).transpose(0, 1).contiguous()
+        nodes = [filter_nodes(tuple(x.cpu().double() for x in w), self._nodes, self.shape) for w in networks]
+        w = torch.cat(nodes, 2).transpose(0, 1)  # [K+1, 3, F]
+        coef = torch.bmm(self._quintic, torch.cat([w[:-1], w[1:]], 1))
+        return coef.to(device=networks[0][0].device, dtype=dtype)
 
 
 def table_error(table: FilterTable, weights: tuple[Tensor, ...]) -> tuple[float, float]:
     """Largest error of value and slope half-way between nodes, relative to the largest value and slope."""
     weights = tuple(x.detach().cpu().double() for x in weights)
-    middle = table.start + (torch.arange(table.intervals, dtype=torch.float64) + 0.5) * table.spacing
+    middle = table.distances(torch.arange(table.intervals, dtype=torch.float64) + 0.5)
     exact = filter_nodes(weights, middle, table.shape)
-    coef = table.coefficients(weights, torch.float64)
+    coef = table.coefficients(weights, dtype=torch.float64)
     powers = 0.5 ** torch.arange(6, dtype=torch.float64)
     value = torch.einsum("m,kmf->kf", powers, coef)
-    slope = torch.einsum("m,kmf->kf", torch.arange(1, 6) * powers[:5], coef[:, 1:]) / table.spacing
+    slope = torch.einsum("m,kmf->kf", torch.arange(1, 6) * powers[:5], coef[:, 1:])
+    slope = slope * (table.speed(middle) / table.spacing)[:, None]
     error = lambda a, b: float((a - b).abs().max() / b.abs().max().clamp(min=1e-300))  # noqa: E731
     return error(value, exact[0]), error(slope, exact[1])
 
 
 def filter_table(
-    shape: FilterShape, weights: tuple[Tensor, ...], max_intervals: int = 4096, start: float = 0.0
+    shape: FilterShape, weights: tuple[Tensor, ...], max_intervals: int = 4096, start: float = 0.0, decay: float = 0.0
 ) -> FilterTable | None:
     """A table fine enough for these weights, or None if max_intervals do not suffice."""
-    intervals = default_intervals(shape, start)
+    intervals = default_intervals(shape, start, decay)
     while intervals <= max_intervals:
-        table = FilterTable(shape, intervals, start)
+        table = FilterTable(shape, intervals, start, decay)
         value, slope = table_error(table, weights)
         if value <= VALUE_TOLERANCE and slope <= SLOPE_TOLERANCE:
             return table

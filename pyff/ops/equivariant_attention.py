@@ -61,7 +61,7 @@ def _threads(vec: Tensor) -> int:
 
 
 def _tabulated(args) -> bool:
-    return args[-1] > 0  # the spacing
+    return args[-2] > 0  # the spacing
 
 
 def _spherical(args) -> bool:
@@ -69,7 +69,7 @@ def _spherical(args) -> bool:
 
 
 def _call(order: int, args, threads: int, *, tangents=(), grads=(None, None), out=(None, None), memory=()) -> None:
-    degrees, n_heads, kind, radius, onset, normalization, activation, start, spacing = args[_N_DIFF + 4 :]
+    degrees, n_heads, kind, radius, onset, normalization, activation, *grid = args[_N_DIFF + 4 :]
     hidden = args[_SPHERICAL][0].shape[1] if _spherical(args) else 0
     intervals = args[_RADIAL].shape[0] if _tabulated(args) else 0
     addresses = lambda tensors: [address(x) for x in tensors] or [0] * _N_DIFF  # noqa: E731
@@ -77,7 +77,7 @@ def _call(order: int, args, threads: int, *, tangents=(), grads=(None, None), ou
         order,
         graph_args(*args[_N_DIFF : _N_DIFF + 4]),
         (args[0].shape[1], hidden, list(degrees), n_heads, (kind, radius, onset), normalization, activation,
-         (intervals, start, spacing)),
+         (intervals, *grid)),
         addresses(args[:_N_DIFF]),
         addresses(tangents),
         addresses((*grads, *out)),
@@ -156,7 +156,7 @@ _op = differentiable_op(
         schema="Tensor q1, Tensor k1, Tensor v1, Tensor q2, Tensor k2, Tensor ev, Tensor radial, Tensor ws1, "
         "Tensor bs1, Tensor ws2, Tensor bs2, Tensor vec, Tensor row_ptr, Tensor idx_i, Tensor idx_j, "
         "Tensor edge_rev, int[] degrees, int n_heads, int cutoff, float radius, float onset, float normalization, "
-        "int activation, float start, float spacing",
+        "int activation, float start, float spacing, float decay",
         n_diff=_N_DIFF,
         n_out=2,
         forward=_forward,
@@ -185,7 +185,7 @@ def _check(features, ev, radial, spherical, vec, graph: dict[str, Tensor], shape
         require(op, "radial", radial, (None, 6, 2 * f), dtype)
         if not table[1] > 0 or not radial.shape[0]:
             raise ValueError(
-                f"{op}: table = (start, spacing) must have a positive spacing and coefficients for at least one "
+                f"{op}: table = (start, spacing, decay) must have a positive spacing and coefficients for at least one "
                 f"interval; received {table} with {radial.shape[0]} intervals"
             )
     if (ev is None) != (spherical is None):
@@ -205,7 +205,7 @@ def _check(features, ev, radial, spherical, vec, graph: dict[str, Tensor], shape
 def equivariant_attention(
     features: tuple[Tensor, Tensor, Tensor, Tensor, Tensor], ev: Tensor | None, radial: Tensor,
     spherical: tuple[Tensor, Tensor, Tensor, Tensor] | None, vec: Tensor, row_ptr: Tensor, idx_i: Tensor,
-    idx_j: Tensor, edge_rev: Tensor, shape: AttentionShape, *, table: tuple[float, float] | None = None,
+    idx_j: Tensor, edge_rev: Tensor, shape: AttentionShape, *, table: tuple[float, float, float] | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Messages of both attention blocks of one SO3krates layer.
 
@@ -216,8 +216,9 @@ def equivariant_attention(
     features: q1, k1, v1, q2, k2 [N,F]; ev [N,M] Euclidean variables, with spherical: ws1 [2,S,L], bs1 [2,S],
     ws2 [2,F,S], bs2 [2,F]; both None where the Euclidean variables are zero (the constant S then belongs to radial).
     radial: R_1 and R_2 side by side, either [E,2F], the same for both directions of a pair, or, with
-    table = (start, spacing), polynomial coefficients [K,6,2F] as in `cfconv_table`. vec [E,3] float64, A, opposite
-    for an edge and its reverse. Returns x [N,F] and ev [N,M]; differentiable to second order in all tensors.
+    table = (start, spacing, decay), polynomial coefficients [K,6,2F]: R(d) = sum_m radial[k,m] u^m with
+    k + u = (1 - e^(-decay (d - start))) / (decay spacing), for decay 0 (d - start) / spacing. vec [E,3] float64, A,
+    opposite for an edge and its reverse. Returns x [N,F] and ev [N,M]; differentiable to second order in all tensors.
     """
     if not torch.compiler.is_compiling():
         graph = {"row_ptr": row_ptr, "idx_i": idx_i, "idx_j": idx_j, "edge_rev": edge_rev}
@@ -233,7 +234,7 @@ def attention_arguments(features, ev, radial, spherical, vec, graph, shape, tabl
     c = shape.cutoff
     return (
         *features, ev, radial, *spherical, vec, *graph, list(shape.degrees), shape.n_heads, CUTOFFS[c.kind], c.radius,
-        c.onset, float(shape.normalization), ACTIVATIONS[shape.activation], *(table or (0.0, 0.0)),
+        c.onset, float(shape.normalization), ACTIVATIONS[shape.activation], *(table or (0.0, 0.0, 0.0)),
     )  # fmt: skip
 
 

@@ -58,6 +58,8 @@ class GaussianBasis:
     gamma: float
     size: int
 
+    decay = 0.0  # as in ExpGaussianBasis: a function of d itself
+
     def __post_init__(self) -> None:
         _require_basis("Gaussian", self.size, spacing=self.spacing, gamma=self.gamma)
 
@@ -82,6 +84,8 @@ class ExpGaussianBasis:
     beta: float
     size: int
 
+    decay = 1.0  # 1/A: the basis is a function of e^(-decay d)
+
     def __post_init__(self) -> None:
         _require_basis("exponential Gaussian", self.size, spacing=self.spacing, beta=self.beta)
 
@@ -102,6 +106,10 @@ class ExpGaussianBasis:
         e^-d there, as a distance."""
         return math.exp(nearest) / math.sqrt(2 * self.beta)
 
+    def warped_resolution(self, nearest: float) -> float:
+        """The same along 1 - e^-(d - nearest), where it is the same everywhere."""
+        return self.resolution(nearest)
+
 
 @dataclass(frozen=True)
 class BernsteinBasis:
@@ -120,6 +128,11 @@ class BernsteinBasis:
             raise ValueError(f"a Bernstein basis has at most {MAX_BERNSTEIN} functions; received {self.size}")
 
     @property
+    def decay(self) -> float:
+        """The basis is a function of e^(-decay d); 1/A."""
+        return self.gamma
+
+    @property
     def args(self) -> BasisArgs:
         return BasisArgs(BERNSTEIN, 0.0, 0.0, self.gamma, self.size)
 
@@ -128,6 +141,10 @@ class BernsteinBasis:
         sqrt(x (1 - x) / n) of the function centred there, as a distance; at d = 0 the decay length of b_n."""
         x = math.exp(-self.gamma * nearest)
         return max(math.sqrt((1 - x) / (x * self.size)), 1 / self.size) / self.gamma
+
+    def warped_resolution(self, nearest: float) -> float:
+        """The same along (1 - e^(-gamma (d - nearest))) / gamma, where b_0 far out is the finest: 1 / size in x."""
+        return math.exp(self.gamma * nearest) / (self.size * self.gamma)
 
 
 @dataclass(frozen=True)
@@ -139,6 +156,8 @@ class BesselBasis:
 
     radius: float
     size: int
+
+    decay = 0.0
 
     def __post_init__(self) -> None:
         _require_basis("Bessel", self.size, radius=self.radius)

@@ -17,6 +17,7 @@ struct Size {
   std::int64_t n_intervals = 7;  // 0: radial filters edge by edge
   std::int64_t n_atoms = 6;
   int n_pairs = 20;
+  double decay = 0.7;  // of the table's nodes
 };
 
 template <class T>
@@ -125,10 +126,12 @@ struct Problem {
   }
 
   pyff::AttentionParams<T> params(int order, Outputs<T>& out) const {
-    const double start = 0.5, spacing = (kRadius - start) / static_cast<double>(std::max<std::int64_t>(size.n_intervals, 1));
+    const double start = 0.5,
+                 length = size.decay > 0 ? -std::expm1(-size.decay * (kRadius - start)) / size.decay : kRadius - start;
+    const double spacing = length / static_cast<double>(std::max<std::int64_t>(size.n_intervals, 1));
     const pyff::AttentionShape shape{size.n_features, size.n_hidden, size.degrees.data(),
                                      static_cast<int>(size.degrees.size()), size.n_heads, cutoff, 2.5, activation,
-                                     size.n_intervals, start, spacing};
+                                     size.n_intervals, start, spacing, size.decay};
     pyff::AttentionParams<T> p{};
     p.graph = graph.view();
     p.shape = shape;

@@ -67,6 +67,9 @@ bool same_bits(const A& a, const B& b) {
 TEST(cuda_attention_matches_the_cpu_kernel) {
   check_against_cpu(Problem<float>(Size{}));
   check_against_cpu(Problem<double>(Size{}));
+  Size even;  // nodes evenly in the distance
+  even.decay = 0;
+  check_against_cpu(Problem<double>(even));
 }
 
 TEST(cuda_attention_with_filters_edge_by_edge_matches_the_cpu_kernel) {

@@ -386,4 +386,32 @@ TEST(table_point_addresses_the_interval) {
   CHECK_EQUAL(at(0.75).u, -1.0);
 }
 
+TEST(warped_point_without_decay_is_the_table_point) {
+  for (const double d : {0.75, 1.0, 1.375, 2.75, 3.0}) {
+    const TablePoint even = table_point(d, 1.0, 4.0, 8);
+    const WarpedPoint at = warped_point(d, 1.0, 0.25, 0.0, 8);
+    CHECK_EQUAL(at.interval, even.interval);
+    CHECK_EQUAL(at.u, even.u);
+    CHECK_EQUAL(at.d1, 4.0);
+    CHECK_EQUAL(at.d2, 0.0);
+  }
+}
+
+// k + u = (e^-start - e^-d) e^start / spacing: a hundred intervals over lengths from 0.4 to 5
+TEST(warped_point_is_even_in_the_exponential_of_the_distance) {
+  const double start = 0.4, spacing = (1 - std::exp(-4.6)) / 100;
+  const auto total = [&](double d) {
+    const WarpedPoint at = warped_point(d, start, spacing, 1.0, 100);
+    return static_cast<double>(at.interval) + at.u;
+  };
+  for (const double d : {0.4, 0.5, 1.7, 4.99}) {
+    const WarpedPoint at = warped_point(d, start, spacing, 1.0, 100);
+    CHECK_NEAR(total(d), (std::exp(-start) - std::exp(-d)) * std::exp(start) / spacing, 1e-11);
+    const double h = 1e-4;
+    CHECK_NEAR(at.d1, (total(d + h) - total(d - h)) / (2 * h), 1e-5);
+    CHECK_NEAR(at.d2, (total(d + h) - 2 * total(d) + total(d - h)) / (h * h), 1e-3);
+  }
+  CHECK_NEAR(total(5.0), 100.0, 1e-11);
+}
+
 }  // namespace pyff::PYFF_ISA

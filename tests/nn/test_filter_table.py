@@ -38,6 +38,28 @@ def test_default_intervals_suffice_for_every_basis_without_cutoff_factor(name, s
         assert value <= 1e-7 and slope <= 1e-6
 
 
+@pytest.mark.parametrize("start", [0.0, 0.4])
+@pytest.mark.parametrize("name", ["exp_gaussian", "bernstein"])
+def test_nodes_even_in_the_exponential_are_fewer_and_suffice(name, start):
+    s, decay = shape(BASES[name]), BASES[name].decay
+    intervals = default_intervals(s, start, decay)
+    assert intervals < 0.75 * default_intervals(s, start)
+    for seed in range(3):
+        w = weights(BASES[name], seed=seed)
+        value, slope = table_error(FilterTable(s, intervals, start, decay), w)
+        assert value <= 1e-7 and slope <= 1e-6
+        # what models learn with
+        value, slope = table_error(FilterTable(s, max(48, intervals // 2), start, decay), w)
+        assert value <= 5e-6 and slope <= 5e-5
+
+
+def test_a_table_of_several_networks_holds_them_side_by_side():
+    s, w = shape(BASES["exp_gaussian"]), [weights(BASES["exp_gaussian"], seed=seed) for seed in (1, 2)]
+    table = FilterTable(s, 20, 0.4, 1.0)
+    together = table.coefficients(*w, dtype=torch.float32)
+    assert torch.equal(together, torch.cat([table.coefficients(x, dtype=torch.float32) for x in w], 2))
+
+
 @pytest.mark.parametrize("cutoff", ["polynomial3", "polynomial6"])
 def test_default_intervals_suffice_for_polynomial_cutoffs(cutoff):
     basis = ops.GaussianBasis(0.0, RC / 3, 0.5 * (3 / RC) ** 2, 4)  # wide: the cutoff decides
@@ -68,7 +90,7 @@ def test_resolution_is_the_length_over_which_the_basis_bends(name):
 def test_table_with_a_start_equals_the_network_from_there_on():
     s, w, start = shape(BASES["bernstein"]), weights(BASES["bernstein"]), 0.4
     table = filter_table(s, w, start=start)
-    coef = table.coefficients(w, torch.float64)
+    coef = table.coefficients(w, dtype=torch.float64)
     d = torch.tensor([start, 0.5, 0.74, 1.1, 3.0, 4.4, math.nextafter(RC, 0.0), RC], dtype=torch.float64)
     # one pair per distance, h = 1: the convolution is the filter
     n = len(d)

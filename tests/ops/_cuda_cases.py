@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from _gdml import random_positions, rotations
@@ -45,7 +47,7 @@ def attention(device, kind, dtype, *, spherical=True):
             radial = radial[torch.minimum(torch.arange(b.n_edges, device=pos.device), b.edge_rev)]
         return ops.equivariant_attention(
             (q1, k1, v1, q2, k2), ev, radial, weights or None, vec, *graph, shape,
-            table=(0.0, CUTOFF / INTERVALS) if kind == "table" else None,
+            table=(0.1, -math.expm1(-0.8 * (CUTOFF - 0.1)) / 0.8 / INTERVALS, 0.8) if kind == "table" else None,
         )  # fmt: skip
 
     return op, [b.pos, *(x.to(device, dtype) for x in inputs)], mask

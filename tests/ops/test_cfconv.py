@@ -167,7 +167,7 @@ def test_cfconv_table_is_continuous_at_its_nodes():
     from pyff.nn.filter_table import FilterTable
 
     made = FilterTable(shape(), 40)
-    coef = made.coefficients(tuple(weights(4)), torch.float64)
+    coef = made.coefficients(tuple(weights(4)), dtype=torch.float64)
     left = coef.sum(1)[:-1], (coef * torch.arange(6.0)[:, None]).sum(1)[:-1]
     right = coef[1:, 0], coef[1:, 1]
     assert error(left[0], right[0]) < 1e-12

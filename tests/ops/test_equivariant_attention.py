@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 import numpy as np
@@ -35,6 +36,8 @@ SIZES = {
     "tiny": (4, 1, (3, 1), 4),
 }
 INTERVALS = 17
+TABLE = (0.0, CUTOFF / INTERVALS, 0.0)
+DECAY = 0.8  # of the nodes of warped tables
 
 
 def shape(size, cutoff="cosine", activation="silu"):
@@ -48,11 +51,20 @@ def inputs(batch, size, kind, *, spherical=True, seed=5, intervals=INTERVALS):
     g = torch.Generator().manual_seed(seed)
     draw = lambda *n: torch.randn(*n, generator=g, dtype=torch.float64)  # noqa: E731
     m, n = sum(2 * d + 1 for d in degrees), batch.n_atoms
-    radial = draw(intervals, 6, 2 * f) if kind == "table" else draw(batch.n_edges, 2 * f)
+    radial = draw(batch.n_edges, 2 * f) if kind == "rows" else draw(intervals, 6, 2 * f)
     out = [batch.pos, *(draw(n, f) for _ in range(5)), radial]
     if spherical:
         out += [0.4 * draw(n, m), draw(2, s, len(degrees)), draw(2, s), draw(2, f, s) / s**0.5, draw(2, f)]
     return out
+
+
+def grid(kind, intervals=INTERVALS):
+    """(start, spacing, decay): nodes even in the distance, or "warped", even in its exponential."""
+    if kind == "rows":
+        return None
+    if kind == "table":
+        return 0.0, CUTOFF / intervals, 0.0
+    return 0.1, (1 - math.exp(-DECAY * (CUTOFF - 0.1))) / DECAY / intervals, DECAY
 
 
 def attention(fn, batch, attention_shape, kind):
@@ -65,7 +77,7 @@ def attention(fn, batch, attention_shape, kind):
             radial = radial[torch.minimum(torch.arange(batch.n_edges), batch.edge_rev)]
         return fn(
             (q1, k1, v1, q2, k2), ev, radial, weights or None, vec, *g, attention_shape,
-            table=(0.0, CUTOFF / radial.shape[0]) if kind == "table" else None,
+            table=grid(kind, radial.shape[0]),
         )  # fmt: skip
 
     call.double_inputs = (0,)
@@ -81,7 +93,7 @@ def forces_only(n_inputs: int) -> list[bool]:
     return [True] * 6 + [False] + [k == 0 for k in range(n_inputs - 7)]
 
 
-@pytest.mark.parametrize("kind", ["table", "rows"])
+@pytest.mark.parametrize("kind", ["table", "warped", "rows"])
 @pytest.mark.parametrize("name", BATCHES)
 def test_attention_equals_twin_on_every_graph(name, kind):
     b = BATCHES[name]
@@ -89,7 +101,7 @@ def test_attention_equals_twin_on_every_graph(name, kind):
     assert_equals_twin(*pair(b, shape("repeated"), kind), x, forces_only(len(x)))
 
 
-@pytest.mark.parametrize("kind", ["table", "rows"])
+@pytest.mark.parametrize("kind", ["table", "warped", "rows"])
 @pytest.mark.parametrize("size", SIZES)
 def test_attention_equals_twin_for_every_size(size, kind):
     b = BATCHES["molecules"]
@@ -129,7 +141,7 @@ def test_attention_rows_with_cotangents_equal_twin():
 
 
 @pytest.mark.parametrize("size", ["so3lr", "paper"])
-@pytest.mark.parametrize("kind", ["table", "rows"])
+@pytest.mark.parametrize("kind", ["table", "warped", "rows"])
 def test_attention_single_precision_is_as_good_as_the_twin(size, kind):
     b = BATCHES["molecules"]
     x = inputs(b, size, kind)
@@ -137,7 +149,7 @@ def test_attention_single_precision_is_as_good_as_the_twin(size, kind):
     assert_single_precision_as_good_as_twin(*pair(b, shape(size), kind), x, forces_only(len(x)))
 
 
-@pytest.mark.parametrize("kind", ["table", "rows"])
+@pytest.mark.parametrize("kind", ["table", "warped", "rows"])
 def test_attention_passes_gradcheck_and_gradgradcheck(kind):
     b = graph_batch([random_molecule(3, 3)], CUTOFF)
     fn = attention(ops.equivariant_attention, b, shape("tiny"), kind)
@@ -169,7 +181,7 @@ def test_attention_gradients_do_not_depend_on_which_are_wanted(wanted, kind):
 
 @pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize("name, size", [("crystal", "repeated"), ("molecules", "paper"), ("image", "odd")])
-@pytest.mark.parametrize("kind", ["table", "rows"])
+@pytest.mark.parametrize("kind", ["table", "warped", "rows"])
 def test_attention_does_not_depend_on_the_thread_count(threads, name, size, kind, monkeypatch):
     b = BATCHES[name]
     fn, x = attention(ops.equivariant_attention, b, shape(size), kind), inputs(b, size, kind)
@@ -244,18 +256,17 @@ def _sizes(s):
     return s[0] if len(s) == 1 and not isinstance(s[0], int) else s
 
 
-@pytest.mark.parametrize("kind", ["table", "rows"])
+@pytest.mark.parametrize("kind", ["table", "warped", "rows"])
 def test_attention_accepts_non_contiguous_tensors(kind):
     b = BATCHES["molecules"]
     x, g = inputs(b, "odd", kind), edge_arguments(b)
     vec = reference.edge_geometry(b.pos, b.cell, b.shift, *g, b.batch)[0]
     if kind == "rows":
         x[6] = x[6][torch.minimum(torch.arange(b.n_edges), b.edge_rev)]
-    table = (0.0, CUTOFF / INTERVALS) if kind == "table" else None
     results = [
         ops.equivariant_attention(
             tuple(map(change, x[1:6])), change(x[7]), change(x[6]), tuple(map(change, x[8:])), change(vec),
-            *map(change, g), shape("odd"), table=table,
+            *map(change, g), shape("odd"), table=grid(kind),
         )
         for change in (lambda y: y, strided)
     ]  # fmt: skip
@@ -272,7 +283,7 @@ def plain_arguments():
     return dict(zip(names, x[1:])) | {"vec": vec} | graph
 
 
-def call_with(a, attention_shape, table=(0.0, CUTOFF / INTERVALS)):
+def call_with(a, attention_shape, table=TABLE):
     return ops.equivariant_attention(
         tuple(a[k] for k in ("q1", "k1", "v1", "q2", "k2")), a["ev"], a["radial"],
         tuple(a[k] for k in ("ws1", "bs1", "ws2", "bs2")), a["vec"], a["row_ptr"], a["idx_i"], a["idx_j"],
@@ -307,7 +318,7 @@ def test_attention_names_a_wrong_setting():
     with pytest.raises(ValueError, match="the number of degrees must divide the features; received 2"):
         call_with(a, ops.AttentionShape((2, 1), 5, cutoff))
     with pytest.raises(ValueError, match="positive spacing"):
-        call_with(a, shape("odd"), (0.0, 0.0))
+        call_with(a, shape("odd"), (0.0, 0.0, 0.0))
     with pytest.raises(ValueError, match="radial must have shape"):
         call_with(a, shape("odd"), None)
     with pytest.raises(ValueError, match="ev and spherical must be given together"):

@@ -41,7 +41,7 @@ def samples(differentiable: bool):
         "cfconv_table": (leaf(h), leaf(d), leaf(numbers(10, 6, f)), *g, 0.0, CUTOFF / 10),
         "filter_nodes": (*map(leaf, weights), d.detach(), 0, 0.0, 1.5, 0.2, n_rbf, 1, CUTOFF, 0.0, 1, 0),
         "cfconv": (leaf(h), leaf(d), *map(leaf, weights), *g, 0, 0.0, 1.5, 0.2, n_rbf, 1, CUTOFF, 0.0, 1, 0),
-        "equivariant_attention": (*map(leaf, attention), *g, [1, 2], 2, 1, CUTOFF, 0.0, 1.3, 2, 0.0, CUTOFF / 10),
+        "equivariant_attention": (*map(leaf, attention), *g, [1, 2], 2, 1, CUTOFF, 0.0, 1.3, 2, 0.0, CUTOFF / 10, 0.0),
     }
 
 
@@ -108,7 +108,9 @@ class AttentionEnergy(torch.nn.Module):
         vec = ops.edge_geometry(pos, BATCH.cell, BATCH.shift, *g, BATCH.batch)[0]
         shape = ops.AttentionShape((1, 2), 2, ops.Cutoff("cosine", CUTOFF), 1.3)
         features, ev, radial, spherical = tensors[:5], tensors[5], tensors[6], tensors[7:11]
-        x, out = ops.equivariant_attention(features, ev, radial, spherical, vec, *g, shape, table=(0.0, CUTOFF / 10))
+        x, out = ops.equivariant_attention(
+            features, ev, radial, spherical, vec, *g, shape, table=(0.0, CUTOFF / 10, 0.0)
+        )
         return x.sin().sum() + out.sin().sum()
 
 
@@ -145,7 +147,7 @@ def test_registered_and_eager_attention_have_the_same_second_derivatives():
 
 def _eager_attention(*args):
     shape = ops.AttentionShape((1, 2), 2, ops.Cutoff("cosine", CUTOFF), 1.3)
-    return ops.equivariant_attention(args[:5], args[5], args[6], args[7:11], *args[11:16], shape, table=args[-2:])
+    return ops.equivariant_attention(args[:5], args[5], args[6], args[7:11], *args[11:16], shape, table=args[-3:])
 
 
 def test_attention_energy_exports():

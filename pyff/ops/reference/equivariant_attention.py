@@ -39,8 +39,9 @@ def equivariant_attention(
     return x, q1.new_zeros(n, harmonics.shape[1]).index_add(0, idx_i, per_degree * harmonics)
 
 
-def _tabulated(coef, distance, start, spacing):
-    x = (distance - start) / spacing
+def _tabulated(coef, distance, start, spacing, decay):
+    x = distance - start
+    x = (-torch.expm1(-decay * x) / decay if decay > 0 else x) / spacing
     interval = x.detach().floor().long().clamp(0, coef.shape[0] - 1)
     u = (x - interval).to(coef.dtype)
     return torch.einsum("em,emf->ef", torch.stack([u**m for m in range(6)], 1), coef[interval])
@@ -48,7 +49,7 @@ def _tabulated(coef, distance, start, spacing):
 
 def equivariant_attention_flat(
     q1, k1, v1, q2, k2, ev, radial, ws1, bs1, ws2, bs2, vec, row_ptr, idx_i, idx_j, edge_rev, degrees, n_heads,
-    kind, radius, onset, normalization, activation, start, spacing,
+    kind, radius, onset, normalization, activation, start, spacing, decay,
 ):  # fmt: skip
     """The same with the arguments of the registered op; ws1 without elements means no spherical filter."""
     from pyff.ops.equivariant_attention import AttentionShape
@@ -58,5 +59,5 @@ def equivariant_attention_flat(
     return equivariant_attention(
         (q1, k1, v1, q2, k2), ev, radial, (ws1, bs1, ws2, bs2) if ws1.numel() else None, vec, row_ptr, idx_i, idx_j,
         edge_rev, AttentionShape(tuple(degrees), n_heads, cutoff, normalization, activation),
-        table=(start, spacing) if spacing > 0 else None,
+        table=(start, spacing, decay) if spacing > 0 else None,
     )  # fmt: skip
