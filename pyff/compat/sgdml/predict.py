@@ -15,13 +15,21 @@ from pyff.interfaces.sgdml import kind_of
 from pyff.models.gdml import GDML
 from pyff.models.gdml.sgdml_file import DEFAULT_UNITS, model_of_arrays
 
-__all__ = ["GDMLPredict"]
+__all__ = ["GDMLPredict", "numbers_of"]
+
+# units: numbers in, numbers out; the others are Python objects, which numpy refuses to load unless told otherwise
+_UNREAD = ("r_unit", "e_unit", "f_err", "e_err", "md5_test")
+
+
+def numbers_of(model: Mapping) -> dict:
+    """The arrays of a model that predictions need."""
+    return {k: model[k] for k in model if k not in _UNREAD}
 
 
 class GDMLPredict:
     """Predictions of an sGDML model, in the units of its data.
 
-        model = np.load("model.npz", allow_pickle=True)
+        model = np.load("model.npz")
         energy, forces = GDMLPredict(model).predict(R)
 
     Args:
@@ -43,14 +51,14 @@ class GDMLPredict:
         self.log = logging.getLogger(__name__)
         if log_level is not None:
             self.log.setLevel(log_level)
-        arrays = {k: model[k] for k in model if k not in ("r_unit", "e_unit")}  # numbers in, numbers out
+        arrays = numbers_of(model)
         if kind_of(arrays) != "m":
             raise ValueError(f"model must be of type 'm'; received {kind_of(arrays)!r}")
         self.use_torch = use_torch
         self._device = torch.device("cuda" if use_torch and torch.cuda.is_available() else "cpu")
-        self._model = model_of_arrays(arrays, DEFAULT_UNITS).to(self._device)
-        self.n_atoms, self.n_train = len(self._model.Z), self._model.n_train
-        self.std, self.c = float(self._model.std), float(self._model.constant)
+        self.model = model_of_arrays(arrays, DEFAULT_UNITS).to(self._device)
+        self.n_atoms, self.n_train = len(self.model.Z), self.model.n_train
+        self.std, self.c = float(self.model.std), float(self.model.constant)
         self.tril_perms_lin = arrays.get("tril_perms_lin")
         self.desc = Desc(self.n_atoms)
         lattice = arrays.get("lattice")
@@ -70,10 +78,10 @@ class GDMLPredict:
         """Other coefficients [3NM] of the forces and [M] of the energies. `set_R_d_desc` comes first."""
         if self.R_d_desc is None:
             raise ValueError("set_R_d_desc must be called before set_alphas")
-        old = self._model
+        old = self.model
         coef = self.desc.d_desc_dot_vec(self.R_d_desc, np.reshape(alphas_F, (-1, 3 * self.n_atoms)))
         coef_energy = old.coef_energy if alphas_E is None else self._tensor(alphas_E).reshape(-1)
-        self._model = GDML(
+        self.model = GDML(
             old.config, old.Z, train=old.points, coef=self._tensor(coef), perms=old.perms, coef_energy=coef_energy,
             constant=old.constant, std=old.std,
         ).eval()  # fmt: skip
@@ -102,15 +110,17 @@ class GDMLPredict:
         if R is None:
             energy, forces = self._predict_training()
         else:
+            if np.size(R) % (3 * self.n_atoms):
+                raise ValueError(f"R must have shape [B, {3 * self.n_atoms}]; received {list(np.shape(R))}")
             pos = self._tensor(R).reshape(-1, self.n_atoms, 3)
-            energy, forces = self._model.predict(pos)
+            energy, forces = self.model.predict(pos)
         F = forces.cpu().numpy().reshape(len(forces), -1)
         return (energy.cpu().numpy(), F) if return_E else (F,)
 
     def _predict_training(self) -> tuple[torch.Tensor, torch.Tensor]:
         if self.R_desc is None or self.R_d_desc is None:
             raise ValueError("set_R_desc and set_R_d_desc must be called before predict without arguments")
-        m = self._model
+        m = self.model
         perms = ops.descriptor_permutations(m.perms)
         x, g = self._tensor(self.R_desc), self._tensor(self.R_d_desc)
         f, energy = ops.gdml_product(x, m.points, m.coef, perms, m.config.kernel(), m.coef_energy)

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from _gdml_toy import water
 from _sgdml import LATTICE, model_arrays, positions, wave
 from ase import Atoms
+from ase.io import read as ase_read
 from ase.io import write
 from ase.units import Hartree
 
 from pyff._npz import write_npz
 from pyff.compat.sgdml.intf.ase_calc import SGDMLCalculator
 from pyff.compat.sgdml.predict import GDMLPredict
+from pyff.compat.sgdml.torchtools import GDMLTorchPredict
 from pyff.compat.sgdml.utils.desc import Desc
-from pyff.compat.sgdml.utils.io import dataset_md5, read_xyz, z_str_to_z, z_to_z_str
+from pyff.compat.sgdml.utils.io import (
+    dataset_md5,
+    generate_xyz_str,
+    lattice_vec_to_par,
+    model_file_name,
+    read_xyz,
+    task_file_name,
+    write_geometry,
+    z_str_to_z,
+    z_to_z_str,
+)
+from pyff.compat.sgdml.utils.perm import find_perms, inv_perm
 
 # sgdml 1.0.3 on the same arrays: energies of two geometries, all forces on the second
 ENERGY = [-68.48068836166149, -68.42325864312335]
@@ -47,9 +62,10 @@ def test_predictions_shapes_and_variants(arrays, R):
     assert (predict.n_atoms, predict.n_train, predict.std, predict.c) == (3, 4, 2.5, -76.4)
 
 
-def test_model_as_numpy_loads_it(arrays, R, tmp_path):
+@pytest.mark.parametrize("allow_pickle", [False, True])  # the documentation of sgdml has both
+def test_model_as_numpy_loads_it(arrays, R, tmp_path, allow_pickle):
     write_npz(tmp_path / "m.npz", arrays)
-    with np.load(tmp_path / "m.npz", allow_pickle=True) as model:
+    with np.load(tmp_path / "m.npz", allow_pickle=allow_pickle) as model:
         np.testing.assert_allclose(GDMLPredict(model).predict(R)[0], ENERGY, rtol=1e-12)
 
 
@@ -72,6 +88,48 @@ def test_new_coefficients_are_used(arrays, R):
     changed.set_R_desc(x)
     for a, b in zip(changed.predict(), changed.predict(geometries)):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_torch_module(arrays, R, tmp_path):
+    write_npz(tmp_path / "m.npz", arrays)
+    with np.load(tmp_path / "m.npz") as model:
+        module = GDMLTorchPredict(model)
+    energy, forces = module(torch.tensor(R.reshape(2, 3, 3)))
+    np.testing.assert_allclose(energy, ENERGY, rtol=1e-12)
+    np.testing.assert_allclose(forces[1].ravel(), FORCES, rtol=1e-10)
+    (only,) = module(torch.tensor(R.reshape(2, 3, 3)), return_E=False)
+    assert torch.equal(only, forces)
+    bare = {k: v for k, v in arrays.items() if k != "lattice"}
+    given = GDMLTorchPredict(bare, (LATTICE, np.linalg.inv(LATTICE)))
+    assert torch.equal(given(torch.tensor(R.reshape(2, 3, 3)))[1], forces)
+
+
+def test_wrong_number_of_coordinates_raises(arrays, R):
+    with pytest.raises(ValueError, match=r"R must have shape \[B, 9\]; received \[2, 8\]"):
+        GDMLPredict(arrays).predict(R[:, :8])
+
+
+def test_permutations_of_identical_atoms():
+    data = water(40)
+    perms = find_perms(data.pos, data.Z)
+    np.testing.assert_array_equal(perms, [[0, 1, 2], [0, 2, 1]])
+    np.testing.assert_array_equal(inv_perm(np.array([2, 0, 1])), [1, 2, 0])
+
+
+def test_geometries_and_names_of_files(arrays, tmp_path):
+    r, z = positions(1)[0], np.array([8, 1, 1])
+    write_geometry(tmp_path / "a.xyz", r, z, "a comment")
+    np.testing.assert_allclose(read_xyz(tmp_path / "a.xyz")[0][0], r.ravel(), rtol=1e-15)
+    (tmp_path / "b.xyz").write_text(generate_xyz_str(r, z, e=-1.5, f=2 * r, lattice=LATTICE))
+    frame = ase_read(tmp_path / "b.xyz")
+    np.testing.assert_allclose(frame.cell.T, LATTICE)
+    np.testing.assert_allclose(frame.arrays["forces"] if "forces" in frame.arrays else frame.get_forces(), 2 * r)
+    lengths, angles = lattice_vec_to_par(np.array([[2.0, 3.0, 0], [0, 3.0, 0], [0, 0, 4.0]]))
+    assert (lengths, angles) == (pytest.approx([2, 18**0.5, 4]), pytest.approx([90, 90, 45]))
+    arrays = arrays | {"sig": np.array(30), "dataset_theory": np.array("PBE+TS, 6-31G")}
+    assert model_file_name(arrays) == "model-train4-sym2-sig0030.npz"
+    assert task_file_name(arrays | {"sig": 7.5}) == "task-train4-sym2-sig07.5.npz"
+    assert model_file_name(arrays, is_extended=True) == "water-PBE.TS.6-31G-train4-sym2.npz"
 
 
 def test_what_is_no_model_raises():
