@@ -19,7 +19,7 @@ def run(argv: list[str]) -> int:
     """Run one command; the exit code. Errors become one sentence on stderr, with --debug a traceback."""
     import typer
 
-    from pyff.cli.gdml_group import app
+    from pyff.cli.gdml_convert import app
 
     usage_error = typer.BadParameter.__mro__[1]  # click's, which typer ships under names that change
     if not argv:
@@ -45,6 +45,8 @@ def _sentence(error: Exception) -> str:
     from pyff.errors import PyffError
 
     expected = (PyffError, ValueError, OSError, RuntimeError, ImportError, NotImplementedError)
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        return f"no such file or folder: {error.filename}"
     text = " ".join(str(error).split()) if not isinstance(error, PyffError) else str(error)
     if isinstance(error, expected) and text:
         return text

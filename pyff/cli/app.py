@@ -7,13 +7,26 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from pyff.cli.console import Console
 
 __all__ = ["app"]
 
+
+class _Interruptible(TyperGroup):
+    """Lets `run` say that a command was interrupted: typer since 0.29 turns KeyboardInterrupt into a mere exit code."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
+
 app = typer.Typer(
     name="pyff",
+    cls=_Interruptible,
     add_completion=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

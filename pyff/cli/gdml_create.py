@@ -91,8 +91,9 @@ def create_tasks(console: Console, options: CreateOptions) -> Path:
         console.say("length scales: 10:10:90")
     sigmas = options.sigmas or tuple(float(s) for s in DEFAULT_SIGMAS)
     folder = options.task_dir or Path(_folder_name(options, data))
+    found = _existing(console, options, folder, data, valid, sigmas) if folder.exists() else None
+    template = found or _new_task(console, options, data, valid)
     folder.mkdir(parents=True, exist_ok=True)
-    template = _existing(console, options, folder, data, valid, sigmas) or _new_task(console, options, data, valid)
     pairs = list(itertools.product(sigmas, options.lams))
     written = sum(write_task(folder, template.with_sigma(*pair)) for pair in pairs)
     console.say(f"{written} of {len(pairs)} tasks written to {folder}, {len(template.pos)} training points each, "
@@ -136,6 +137,8 @@ def _types(path: Path) -> dict:
 
 
 def _say_properties(console: Console, options: CreateOptions, data: GdmlData, valid: GdmlData) -> None:
+    if data.energy is None and options.use_energy != "none":
+        raise PyffError(f"{options.dataset} has no energies: --no_E learns forces, and energies up to a constant")
     use = {"constant": "global integration constant", "constraints": "pointwise energy constraints", "none": "none"}
     console.heading("task")
     console.say(f"energies    {use[options.use_energy]}")

@@ -131,13 +131,18 @@ def next_step(models: list[Path], dataset: Path) -> str:
 
 
 def _train(console: Console, task: GdmlTask, options: TrainOptions, unfinished: Path) -> Trained:
-    with console.progress(100, unit="") as shown:
-        trained = train_task(
-            task, solver=options.solver, iterative=options.iterative(unfinished), max_memory=options.max_memory,
-            device=options.device, say=console.say,
-            progress=lambda stage, done, total: shown(100 * done / total, f"{stage} {100 * done / total:.0f} %"),
-            checkpoint=lambda t: write_sgdml(unfinished, arrays_of_trained(t)),
-        )  # fmt: skip
+    try:
+        with console.progress(100, unit="") as shown:
+            trained = train_task(
+                task, solver=options.solver, iterative=options.iterative(unfinished), max_memory=options.max_memory,
+                device=options.device, say=console.say,
+                progress=lambda stage, done, total: shown(100 * done / total, f"{stage} {100 * done / total:.0f} %"),
+                checkpoint=lambda t: write_sgdml(unfinished, arrays_of_trained(t)),
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        if options.checkpoint(unfinished).exists():
+            console.warn("stopped; the same command goes on with the next step")
+        raise
     console.say(f"trained on {len(task.pos):,} points in {trained.seconds:.1f} s")
     for text in trained.labels.warnings() if trained.labels else ():
         console.warn(text)

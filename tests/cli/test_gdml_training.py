@@ -314,12 +314,21 @@ def test_interrupted_training_goes_on_with_the_same_command(folder, capsys, monk
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(solver.ConjugateGradients, "step", step_then_interrupt)
-    assert run(["gdml", *map(str, train)]) != 0
-    capsys.readouterr()
+    assert run(["gdml", *map(str, train)]) == 130
+    said = capsys.readouterr().err
+    assert "stopped; the same command goes on" in said and "pyff: interrupted" in said
     assert sorted(p.name[:7] for p in (folder / FOLDER).iterdir()) == ["_solver", "_unconv", "task-tr"]
-    gdml(capsys, *train)
+    assert run(["gdml", *map(str, train)]) == 0
+    assert "going on from" in capsys.readouterr().out
     assert sorted(p.name[:7] for p in (folder / FOLDER).iterdir()) == ["model-t", "task-tr"]
     assert steps == list(range(1, len(steps) + 1)) and len(steps) > 3  # the fourth step follows the third
+
+
+def test_data_without_energies_leave_no_folder(folder, capsys):
+    write_dataset("forces.npz", E=None)
+    assert "forces.npz has no energies: --no_E" in failed(capsys, "create", "forces.npz", 20, 10)
+    assert not [p for p in folder.iterdir() if p.is_dir()]
+    assert "no such file or folder: missing.npz" in failed(capsys, "create", "missing.npz", 20, 10)
 
 
 def test_options_that_exclude_each_other(folder, capsys):

@@ -38,6 +38,9 @@ _REQUIRED = {
 }
 
 
+_FRAMES = (".xyz", ".extxyz", ".gz", ".db")
+
+
 class SgdmlFileError(PyffError):
     """An npz file that is not the kind of sGDML file that is needed."""
 
@@ -51,7 +54,12 @@ def read_sgdml(path: str | os.PathLike, kinds: str = "dtm") -> dict[str, np.ndar
         FileNotFoundError: no such file.
         SgdmlFileError: another kind of file, or arrays that are missing or do not fit.
     """
-    name, arrays = Path(path).name, read_npz(path)
+    name = Path(path).name
+    if Path(path).suffix in _FRAMES and "d" in kinds:
+        raise SgdmlFileError(
+            f"{name} must be a data set of sGDML (.npz): `pyff gdml convert {path} NAME.npz` makes one"
+        )
+    arrays = read_npz(path)
     kind = kind_of(arrays)
     if kind is None or kind not in kinds:
         wanted = " or ".join(f"a {_KINDS[k]}" for k in kinds)

@@ -13,6 +13,8 @@ from pyff.errors import DataError
 
 __all__ = ["GdmlData", "fingerprint", "require_finite"]
 
+_SHORT = {"Angstrom": "Ang", "Bohr": "bohr"}  # sGDML's names of units; some readers of its files know no others
+
 
 @dataclass(frozen=True)
 class GdmlData:
@@ -85,7 +87,7 @@ class GdmlData:
             cell=np.asarray(first.cell) / length if first.pbc.any() else None,
             name=name,
             energy_unit=units.energy,
-            length_unit=units.length,
+            length_unit=_SHORT.get(units.length, units.length),
         )
 
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,8 +50,11 @@ def solve_iterative(
         settings = replace(settings, max_memory=max_memory * GIB)
     operator = GdmlOperator(system.x, system.g, system.perms, system.kernel, energies=system.energies)
     x, columns = _start(task.start, system)
-    say(f"conjugate gradients, {settings.preconditioner} preconditioner of"
-        f" {settings.rank(operator.size) if columns is None else len(columns)} of {operator.size} columns")  # fmt: skip
+    if settings.checkpoint is not None and Path(settings.checkpoint).exists():
+        say(f"conjugate gradients, going on from {settings.checkpoint}")
+    else:
+        k = settings.rank(operator.size) if columns is None else len(columns)
+        say(f"conjugate gradients, {settings.preconditioner} preconditioner of {k} of {operator.size} columns")
     earlier = 0 if task.start is None else task.start.solver_iters
 
     def snapshot(s: Solution) -> None:

@@ -125,7 +125,7 @@ def test_dataset_gives_the_numbers_of_its_source():
     back = GdmlData.from_dataset(dataset)
     for key in ("pos", "forces", "energy"):
         np.testing.assert_allclose(getattr(back, key), getattr(data, key), rtol=1e-14, atol=1e-12)
-    assert (back.energy_unit, back.length_unit) == ("kcal/mol", "Angstrom")
+    assert (back.energy_unit, back.length_unit) == ("kcal/mol", "Ang")
 
 
 def test_fingerprint_is_that_of_sgdml():
