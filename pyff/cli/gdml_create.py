@@ -13,13 +13,15 @@ import numpy as np
 from pyff._npz import read_npz
 from pyff.cli.console import Console
 from pyff.cli.gdml_show import run_show
+from pyff.cli.gdml_units import known_units, require_same_units, say_units, with_units
 from pyff.errors import PyffError
 from pyff.interfaces.sgdml import kind_of, read_sgdml, write_sgdml
 from pyff.interfaces.sgdml.training import arrays_of_task, data_of_arrays, task_of_arrays
 from pyff.models.gdml import GDMLConfig
-from pyff.train.gdml import GdmlData, GdmlTask, create_task
+from pyff.train.gdml import GdmlData, GdmlTask, Source, create_task
 from pyff.train.gdml.search import DEFAULT_LAM, DEFAULT_SIGMAS
 from pyff.train.gdml.task import EnergyUse, draw_points
+from pyff.units import Units
 
 __all__ = ["CreateOptions", "create_tasks", "file_name", "parse_sigmas", "sgdml_files", "write_task"]
 
@@ -40,21 +42,25 @@ class CreateOptions:
     task_dir: Path | None
     overwrite: bool
     seed: int
+    units: Units | None
 
     @classmethod
     def parse(
         cls, dataset, n_train, n_valid, valid, sig, lam, no_symmetry, perms_from, no_E, E_cstr, task_dir, overwrite,
-        seed,
+        seed, units,
     ) -> CreateOptions:  # fmt: skip
         """From the options as typed."""
         if no_E and E_cstr:
             raise PyffError("--no_E and --E_cstr exclude each other: energies are either ignored or learned")
         if no_symmetry and perms_from:
             raise PyffError("--gdml and --perms_from exclude each other: symmetries are either ignored or given")
+        units = Units.parse(units) if units else None
+        if units and units != Units(units.energy, units.length):
+            raise PyffError(f"--units must be 'energy,length', which forces follow; received {units} and others")
         use_energy = "none" if no_E else "constraints" if E_cstr else "constant"
         lams = tuple(sorted(set(lam or [DEFAULT_LAM])))
         return cls(dataset, n_train, n_valid, valid, parse_sigmas(sig) if sig else None, lams, not no_symmetry,
-                   perms_from, use_energy, task_dir, overwrite, seed)  # fmt: skip
+                   perms_from, use_energy, task_dir, overwrite, seed, units)  # fmt: skip
 
 
 def parse_sigmas(texts: Sequence[str]) -> tuple[float, ...]:
@@ -84,8 +90,8 @@ def create_tasks(console: Console, options: CreateOptions) -> Path:
     """Write the tasks that the folder lacks; the folder."""
     if not console.quiet:
         run_show(console, options.dataset)
-    data = data_of_arrays(read_sgdml(options.dataset, "d"))
-    valid = data_of_arrays(read_sgdml(options.valid_dataset, "d")) if options.valid_dataset else data
+    data = _read(options.dataset, options)
+    valid = _read(options.valid_dataset, options) if options.valid_dataset else data
     _say_properties(console, options, data, valid)
     if options.sigmas is None:
         console.say("length scales: 10:10:90")
@@ -99,6 +105,10 @@ def create_tasks(console: Console, options: CreateOptions) -> Path:
     console.say(f"{written} of {len(pairs)} tasks written to {folder}, {len(template.pos)} training points each, "
                 f"{len(template.perms)} symmetries")  # fmt: skip
     return folder
+
+
+def _read(path: Path, options: CreateOptions) -> GdmlData:
+    return with_units(data_of_arrays(read_sgdml(path, "d")), options.units, path.name)
 
 
 def write_task(folder: Path, task: GdmlTask) -> bool:
@@ -143,6 +153,8 @@ def _say_properties(console: Console, options: CreateOptions, data: GdmlData, va
     console.heading("task")
     console.say(f"energies    {use[options.use_energy]}")
     console.say(f"symmetries  {'included (sGDML)' if options.use_sym else 'ignored (GDML)'}")
+    say_units(console, data, options.units)
+    require_same_units(*map(_units, (data, valid)), "the training data state", "the validation data")
     for what, frames in (("training", data), ("validation", valid)):
         if frames.energy is None:
             console.warn(f"the {what} points are drawn without the guidance of energies, which their data set lacks")
@@ -150,6 +162,10 @@ def _say_properties(console: Console, options: CreateOptions, data: GdmlData, va
         raise PyffError("training and validation data must both be periodic or both open; one has a lattice")
     if data.cell is not None:
         console.say("lattice     found: nearest images")
+
+
+def _units(data: GdmlData | Source) -> Units | None:
+    return known_units(data.energy_unit, data.length_unit)
 
 
 def _folder_name(options: CreateOptions, data: GdmlData) -> str:
@@ -201,7 +217,8 @@ def _existing(
         return None
     if any(not _same_search(task, options, data, valid) for task in found):
         raise PyffError(
-            f"{folder} holds tasks of another search (other points or --seed, symmetries, energies or ridge): choose "
+            f"{folder} holds tasks of another search (other points or --seed, symmetries, energies, ridge or units): "
+            "choose "
             "another --task_dir, --overwrite them, or go on with them by `pyff gdml train`"
         )
     outside = [task.config.sigma for task in found if task.config.sigma not in sigmas]
@@ -222,5 +239,6 @@ def _same_search(task: GdmlTask, options: CreateOptions, data: GdmlData, valid: 
         and (options.use_sym or len(task.perms) == 1)
         and np.array_equal(perms, task.perms)
         and task.use_energy == options.use_energy
+        and _units(source) == _units(data)
         and task.config.lam in options.lams
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyff.cli.console import Console
 from pyff.cli.gdml_show import force_unit, number, stored_errors
+from pyff.cli.gdml_units import require_same_units, units_of_arrays
 from pyff.errors import PyffError
 from pyff.interfaces.sgdml import SgdmlFileError, dataset_md5, fingerprint, kind_of, read_sgdml, write_sgdml
 from pyff.models.gdml import GDML, composition_difference
@@ -19,6 +20,8 @@ from pyff.train.gdml.errors import GdmlErrors, prediction_errors
 from pyff.train.gdml.sampling import stratified_sample
 
 __all__ = ["ModelFile", "compute_errors", "model_files", "run_test", "run_validate", "test_models"]
+
+UNITS_UNKNOWN = "units: those of the data set, which no file states"
 
 Arrays = dict[str, np.ndarray]
 
@@ -118,7 +121,7 @@ def run_validate(console: Console, model: Path, dataset: Path, *, overwrite: boo
     if rows:
         energy, force_name = force_unit(file.arrays)
         console.table(["model", "sigma", "energy MAE", "RMSE", "forces MAE", "RMSE"], rows)
-        console.say(f"energies in {energy}, forces in {force_name}" if force_name else "units: those of the data set")
+        console.say(f"energies in {energy}, forces in {force_name}" if force_name else UNITS_UNKNOWN)
     console.result(errors={name: _as_dict(errors) for name, errors in results.items()})
     return 0
 
@@ -133,6 +136,7 @@ def compute_errors(console: Console, file: ModelFile, data: Arrays, frames: np.n
         raise PyffError(
             f"model and data set must both be periodic or both open; the {has} has a lattice, the {lacks} none"
         )
+    require_same_units(*map(units_of_arrays, (file.arrays, data)), "the model states", "the data set")
     require_finite({"R": data["R"], "F": data["F"]})
     energy = np.ravel(data["E"])[frames] if file.uses_energies and "E" in data else None
     if energy is None and file.uses_energies:
@@ -202,6 +206,8 @@ def _print_errors(console: Console, file: ModelFile, data: Arrays, errors: GdmlE
             change = f"{100 * (error.rmse / before['rmse'] - 1):+.1f} % of the RMSE expected" if before else ""
             rows.append([name, error.mae, error.rmse, unit, change])
     console.table(["test errors", "MAE", "RMSE", "unit", ""], rows)
+    if not units[1]:
+        console.say(UNITS_UNKNOWN)
 
 
 def _keep_test(console: Console, file: ModelFile, data: Arrays, errors: GdmlErrors, overwrite: bool) -> None:

@@ -73,6 +73,11 @@ PermsFrom = Annotated[
 ]
 NoE = Annotated[bool, typer.Option("--no_E", help="Learn forces only; energies up to a constant.")]
 ECstr = Annotated[bool, typer.Option("--E_cstr", help="Learn the energies of all points, too.")]
+DataUnits = Annotated[
+    str | None,
+    typer.Option("--units", metavar="ENERGY,LENGTH", show_default=False,
+                 help="Units of data that state none, such as eV,Angstrom; kcal/mol,Angstrom if not given."),
+]  # fmt: skip
 TaskDir = Annotated[Path | None, typer.Option("--task_dir", help="Folder for the tasks.", show_default=False)]
 ModelFile = Annotated[Path | None, typer.Option("--model_file", help="File for the model.", show_default=False)]
 Lazy = Annotated[bool, typer.Option("--lazy", help="Skip tasks that were tried before without success.")]
@@ -106,8 +111,8 @@ Refine = Annotated[bool, typer.Option("--refine", help="Then search for a better
 def create(
     dataset: Dataset, n_train: NTrain, n_valid: NValid, valid: ValidData = None, test: TestData = None,
     sig: Sigmas = None, lam: Lam = None, no_symmetry: Gdml = False, perms_from: PermsFrom = None, no_E: NoE = False,
-    E_cstr: ECstr = False, task_dir: TaskDir = None, overwrite: Overwrite = False, seed: Seed = 0, quiet: Quiet = False,
-    json: Json = False, debug: Debug = False,
+    E_cstr: ECstr = False, task_dir: TaskDir = None, overwrite: Overwrite = False, seed: Seed = 0,
+    units: DataUnits = None, quiet: Quiet = False, json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """Training tasks, one per length scale and ridge: the points, drawn such that their energies are spread as all are,
     and the symmetries of the molecule.
@@ -118,7 +123,7 @@ def create(
 
     console = Console(quiet, json)
     options = CreateOptions.parse(dataset, n_train, n_valid, valid, sig, lam, no_symmetry, perms_from, no_E, E_cstr,
-                                  task_dir, overwrite, seed)  # fmt: skip
+                                  task_dir, overwrite, seed, units)  # fmt: skip
     folder = create_tasks(console, options)
     console.say(f"\nnext: pyff gdml train {folder} {valid or dataset}")
     console.result(task_dir=folder)
@@ -224,7 +229,7 @@ def all_(
     model_file: ModelFile = None, lazy: Lazy = False, refine: Refine = False, clean: Clean = False,
     overwrite: Overwrite = False, solver: SolverName = "auto", preconditioner: Preconditioner = "rpcholesky",
     columns: Columns = None, max_memory: MaxMemory = None, max_processes: MaxProcesses = None, cpu: OnCpu = False,
-    seed: Seed = 0, quiet: Quiet = False, json: Json = False, debug: Debug = False,
+    seed: Seed = 0, units: DataUnits = None, quiet: Quiet = False, json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """From a data set to a tested model: create, train, select and test, and a picture of the errors.
 
@@ -235,7 +240,7 @@ def all_(
     from pyff.cli.gdml_train import TrainOptions
 
     options = CreateOptions.parse(dataset, n_train, n_valid, valid, sig, lam, no_symmetry, perms_from, no_E, E_cstr,
-                                  task_dir, overwrite, seed)  # fmt: skip
+                                  task_dir, overwrite, seed, units)  # fmt: skip
     training = TrainOptions(valid or dataset, lazy, overwrite, max_memory, use_machine(max_processes, cpu=True), solver,
                             preconditioner, columns)  # fmt: skip
     return run_all(Console(quiet, json), options, training, test or dataset, n_test, model_file, refine=refine,

@@ -15,7 +15,7 @@ import pyff
 from pyff.cli import run
 from pyff.cli.gdml_create import parse_sigmas
 from pyff.errors import PyffError
-from pyff.interfaces.sgdml import dataset_arrays, read_sgdml, write_sgdml
+from pyff.interfaces.sgdml import dataset_arrays, fingerprint, read_sgdml, write_sgdml
 from pyff.interfaces.sgdml.training import arrays_of_trained, data_of_arrays, task_of_arrays
 from pyff.train.gdml import fit, train_task
 
@@ -269,6 +269,43 @@ def test_units_are_not_made_up(folder, capsys):
     write_dataset("bare.npz", e_unit=None, r_unit=None)
     assert run(["gdml", "show", "bare.npz"]) == 0
     assert "[unit not stated]" in capsys.readouterr().out
+
+
+def run_text(capsys, *args) -> str:
+    assert run(["gdml", *map(str, args)]) == 0
+    return capsys.readouterr().out
+
+
+def test_assumed_units_are_said_once_and_not_written(folder, capsys):
+    write_dataset("bare.npz", e_unit=None, r_unit=None)
+    text = run_text(capsys, "all", "bare.npz", 20, 10, "-s", 2, "--model_file", "m")
+    assert text.count("kcal/mol, Angstrom are assumed, as sgdml does; --units says others") == 1
+    assert not {"e_unit", "r_unit"} & set(read_sgdml("m.npz"))
+    assert "which no file states" in run_text(capsys, "test", "m.npz", "bare.npz")
+    assert "assumed" not in run_text(capsys, "create", "data.npz", 20, 10, "--task_dir", "stated", "-s", 2)
+
+
+def test_units_of_data_that_state_none(folder, capsys):
+    write_dataset("bare.npz", e_unit=None, r_unit=None)
+    command = ("all", "bare.npz", 20, 10, "-s", 2, "--model_file", "m", "--units", "kJ/mol,Ang")
+    text = run_text(capsys, *command)
+    assert "units       kJ/mol, Angstrom, by --units" in text and "assumed" not in text
+    assert str(pyff.load("m.npz").units) == "kJ/mol, Angstrom"
+    assert str(read_sgdml("m.npz")["md5_train"].item().decode()) == fingerprint(read_sgdml("bare.npz"))
+    gdml(capsys, *command)  # goes on
+    assert "energies, ridge or units" in failed(capsys, "create", "bare.npz", 20, 10, "-s", 2)
+    text = failed(capsys, "test", "m.npz", "data.npz")
+    assert "the model states kJ/mol, Angstrom, the data set kcal/mol, Angstrom" in text
+
+
+def test_units_that_contradict_the_data(folder, capsys):
+    text = failed(capsys, "create", "data.npz", 20, 10, "--units", "eV,Ang")
+    assert "data.npz states kcal/mol, Angstrom, --units says eV, Angstrom" in text
+    assert "which forces follow" in failed(capsys, "create", "data.npz", 20, 10, "--units", "eV,Ang,Hartree/Bohr")
+    write_dataset("other.npz", seed=4, e_unit="eV")
+    text = failed(capsys, "create", "data.npz", 20, 10, "-v", "other.npz")
+    assert "the training data state kcal/mol, Angstrom, the validation data eV, Angstrom" in text
+    assert gdml(capsys, "create", "data.npz", 20, 10, "--units", "kcal/mol,Angstrom", "-s", 2)
 
 
 def test_help_shows_ranges(capsys):
