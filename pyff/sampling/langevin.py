@@ -19,14 +19,14 @@ Force = Callable[[Tensor], Tensor]  # positions [R,N,3] -> forces [R,N,3]
 
 def overdamped(
     force: Force, pos: Tensor, *, kT: float, dt: float, steps: int, save_every: int = 100, mobility: float = 1.0,
-    seed: int = 0, report: Callable[[int], None] | None = None,
+    seed: int = 0,
 ) -> np.ndarray:  # fmt: skip
     """Brownian dynamics x <- x + mu F dt + sqrt(2 mu kT dt) xi (Euler-Maruyama).
 
     Args:
         force: of all replicas in one call. pos: [R,N,3], where they start.
         kT, dt, mobility: in units of the caller; stable for dt < 2 / (mu k) with the stiffest spring k.
-        save_every: steps between two frames. report: called with the number of steps done, at every frame.
+        save_every: steps between two frames.
 
     Returns:
         frames [steps // save_every, R, N, 3].
@@ -41,12 +41,12 @@ def overdamped(
     def step(x: Tensor) -> Tensor:
         return x + (mobility * dt) * force(x) + width * noise()
 
-    return _run(step, _start(pos), lambda x: x, steps, save_every, report)
+    return _run(step, _start(pos), lambda x: x, steps, save_every)
 
 
 def baoab(
     force: Force, pos: Tensor, *, mass: Tensor | float, kT: float, friction: float, dt: float, steps: int,
-    save_every: int = 100, seed: int = 0, report: Callable[[int], None] | None = None,
+    save_every: int = 100, seed: int = 0,
 ) -> np.ndarray:  # fmt: skip
     """Langevin dynamics by the BAOAB splitting; its configurations are second-order right in dt, and exact for
     harmonic forces.
@@ -75,7 +75,7 @@ def baoab(
         f = force(x)
         return x, v + (0.5 * dt) * f / m, f
 
-    return _run(step, (x, thermal * noise(), force(x)), lambda state: state[0], steps, save_every, report)
+    return _run(step, (x, thermal * noise(), force(x)), lambda state: state[0], steps, save_every)
 
 
 class _Noise:
@@ -96,7 +96,7 @@ def _start(pos: Tensor) -> Tensor:
     return pos.clone()
 
 
-def _run(step, state, position, steps: int, save_every: int, report: Callable[[int], None] | None) -> np.ndarray:
+def _run(step, state, position, steps: int, save_every: int) -> np.ndarray:
     if save_every > steps:
         raise ValueError(f"save_every must be 1 .. steps = {steps}, or there are no frames; received {save_every}")
     frames = []
@@ -104,8 +104,6 @@ def _run(step, state, position, steps: int, save_every: int, report: Callable[[i
         state = step(state)
         if k % save_every == 0:
             frames.append(_checked(position(state), k).numpy().copy())
-            if report is not None:
-                report(k)
     return np.array(frames)
 
 
