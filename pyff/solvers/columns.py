@@ -20,7 +20,7 @@ def greedy(residual: Tensor, room: int) -> Tensor:
     return residual.argmax().reshape(1)
 
 
-def randomly_pivoted(generator: np.random.Generator, block: int) -> Choose:
+def randomly_pivoted(rng: np.random.Generator, block: int) -> Choose:
     """Up to `block` columns at a time, drawn with probabilities proportional to the residual diagonal (RPCholesky).
 
     Repeated draws are dropped, so a block may be smaller. Source: Chen, Epperly, Tropp & Webber, arXiv:2207.06503.
@@ -28,21 +28,21 @@ def randomly_pivoted(generator: np.random.Generator, block: int) -> Choose:
 
     def choose(residual: Tensor, room: int) -> Tensor:
         p = residual.cpu().numpy()
-        drawn = np.unique(generator.choice(len(p), min(block, room), p=p / p.sum()))
+        drawn = np.unique(rng.choice(len(p), min(block, room), p=p / p.sum()))
         return torch.from_numpy(drawn).to(residual.device)
 
     return choose
 
 
-def sampled(weights: Tensor, k: int, generator: np.random.Generator) -> Tensor:
+def sampled(weights: Tensor, k: int, rng: np.random.Generator) -> Tensor:
     """k different indices int64, ascending, drawn with probabilities proportional to weights [n]."""
     p = weights.cpu().numpy()
-    return torch.from_numpy(np.sort(generator.choice(len(p), k, replace=False, p=p / p.sum())))
+    return torch.from_numpy(np.sort(rng.choice(len(p), k, replace=False, p=p / p.sum())))
 
 
-def whole_blocks(n: int, block: int, k: int, generator: np.random.Generator) -> Tensor:
+def whole_blocks(n: int, block: int, k: int, rng: np.random.Generator) -> Tensor:
     """All columns of ceil(k / block) random geometries."""
-    chosen = np.sort(generator.choice(n // block, min(n // block, -(-k // block)), replace=False))
+    chosen = np.sort(rng.choice(n // block, min(n // block, -(-k // block)), replace=False))
     return torch.from_numpy((chosen[:, None] * block + np.arange(block)).reshape(-1))
 
 
@@ -58,13 +58,13 @@ def in_blocks(columns: Tensor) -> Choose:
     return lambda residual, room: next(parts).to(residual.device)
 
 
-def greedy_then_random(generator: np.random.Generator, k: int, pivots: int) -> Choose:
+def greedy_then_random(rng: np.random.Generator, k: int, pivots: int) -> Choose:
     """`pivots` columns of pivoted Cholesky, then uniformly drawn others, up to k in all."""
 
     def choose(residual: Tensor, room: int) -> Tensor:
         if room > k - pivots:
             return greedy(residual, room)
         left = residual.nonzero().reshape(-1).cpu()
-        return left[sampled(torch.ones(len(left)), min(room, BLOCK, len(left)), generator)].to(residual.device)
+        return left[sampled(torch.ones(len(left)), min(room, BLOCK, len(left)), rng)].to(residual.device)
 
     return choose

@@ -77,7 +77,7 @@ class _Run:
         self.operator, self.y, self.ridge, self.settings = operator, y, ridge, settings
         self.interrupt, self.show, self.snapshot = interrupt, show, snapshot
         self.norm_y = float(y.norm())
-        self.generator = np.random.default_rng(settings.seed)
+        self.rng = np.random.default_rng(settings.seed)
         self.path = None if settings.checkpoint is None else Path(settings.checkpoint)
         self.preconditioner: NystroemPreconditioner | None = None
         self.state: SolverState | None = None
@@ -108,22 +108,20 @@ class _Run:
             scores = self.preconditioner.leverage_scores()
         self.preconditioner = None  # its memory is needed
         if columns is None:
-            made = nystroem(self.operator, rank, self.ridge, kind, self.generator, scores=scores, progress=self.tick)
+            made = nystroem(self.operator, rank, self.ridge, kind, self.rng, scores=scores, progress=self.tick)
         else:
             made = self.from_columns(choices.in_blocks(columns), len(columns))
         cg = ConjugateGradients.start(self.product, made, self.y, x)
         earlier = () if before is None else (*before.earlier, before.cg.norms)
         self.preconditioner = made
-        self.state = SolverState(cg, made.columns, made.blocks, made.rank, earlier, self.generator.bit_generator.state)
+        self.state = SolverState(cg, made.columns, made.blocks, made.rank, earlier, self.rng.bit_generator.state)
 
     def go_on(self, state: SolverState) -> None:
         """Take up a checkpoint: the same preconditioner from the same columns in the same blocks."""
-        self.generator.bit_generator.state = state.random
+        self.rng.bit_generator.state = state.random
         self.state = state
         if self.settings.preconditioner == "eigen":
-            self.preconditioner = nystroem(
-                self.operator, state.rank, self.ridge, "eigen", self.generator, progress=self.tick
-            )
+            self.preconditioner = nystroem(self.operator, state.rank, self.ridge, "eigen", self.rng, progress=self.tick)
         else:
             self.preconditioner = self.from_columns(choices.fixed(state.columns, state.blocks), state.rank)
 

@@ -115,7 +115,7 @@ class NystroemPreconditioner:
 
 
 def nystroem(
-    operator: Operator, k: int, ridge: float, kind: str, generator: np.random.Generator, *,
+    operator: Operator, k: int, ridge: float, kind: str, rng: np.random.Generator, *,
     shift: float | None = None, scores: Tensor | None = None, progress: Progress | None = None,
 ) -> NystroemPreconditioner:  # fmt: skip
     """A preconditioner of K + ridge I from k columns of K, of one of KINDS.
@@ -130,27 +130,27 @@ def nystroem(
         return NystroemPreconditioner(_eigen_factor(operator, k), ridge, shift=shift, progress=progress)
     if kind == "leverage" and scores is None:
         pilot = min(k, _PILOT_BLOCKS * operator.block)
-        small = nystroem(operator, pilot, ridge, "random", generator, shift=shift, progress=progress)
+        small = nystroem(operator, pilot, ridge, "random", rng, shift=shift, progress=progress)
         scores = small.leverage_scores()
         del small
     if kind == "points":
-        whole = columns.whole_blocks(operator.size, operator.block, k, generator)
+        whole = columns.whole_blocks(operator.size, operator.block, k, rng)
         k, choose = len(whole), columns.in_blocks(whole)
     else:
-        choose = _choose(kind, operator.size, k, generator, scores)
+        choose = _choose(kind, operator.size, k, rng, scores)
     factor = partial_cholesky(operator, k, choose, progress=progress)
     return NystroemPreconditioner(factor, ridge, shift=shift, progress=progress)
 
 
-def _choose(kind: str, n: int, k: int, generator: np.random.Generator, scores: Tensor | None) -> Choose:
+def _choose(kind: str, n: int, k: int, rng: np.random.Generator, scores: Tensor | None) -> Choose:
     if kind == "cholesky":
         return columns.greedy
     if kind == "rpcholesky":
-        return columns.randomly_pivoted(generator, min(columns.BLOCK, max(1, k // 10)))
+        return columns.randomly_pivoted(rng, min(columns.BLOCK, max(1, k // 10)))
     if kind == "truncated":
-        return columns.greedy_then_random(generator, k, min(_MAX_GREEDY, k // 2))
+        return columns.greedy_then_random(rng, k, min(_MAX_GREEDY, k // 2))
     weights = scores if kind == "leverage" else torch.ones(n, dtype=torch.float64)
-    return columns.in_blocks(columns.sampled(weights, k, generator))
+    return columns.in_blocks(columns.sampled(weights, k, rng))
 
 
 def _eigen_factor(operator: Operator, k: int) -> Factor:
