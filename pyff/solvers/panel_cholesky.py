@@ -32,20 +32,19 @@ class PanelCholesky:
 
     Args:
         sizes: number of unknowns of each panel.
-        dtype, device: of the matrix.
+        device: of the matrix, which is float64.
 
     Raises:
         ValueError: sizes that are empty or not positive.
     """
 
-    def __init__(
-        self, sizes: Sequence[int], *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, sizes: Sequence[int], *, device: torch.device | str = "cpu") -> None:
         if not sizes or min(sizes) < 1:
             raise ValueError(f"sizes must be positive numbers of unknowns, at least one; received {list(sizes)}")
         self.starts = [0, *itertools.accumulate(sizes)]
         self._panels = [
-            torch.empty(size, self.n - start, dtype=dtype, device=device) for start, size in zip(self.starts, sizes)
+            torch.empty(size, self.n - start, dtype=torch.float64, device=device)
+            for start, size in zip(self.starts, sizes)
         ]
 
     @property
