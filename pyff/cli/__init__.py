@@ -19,7 +19,7 @@ def run(argv: list[str]) -> int:
     """Run one command; the exit code. Errors become one sentence on stderr, with --debug a traceback."""
     import typer
 
-    from pyff.cli.gdml_convert import app
+    from pyff.cli.commands import app
 
     usage_error = typer.BadParameter.__mro__[1]  # click's, which typer ships under names that change
     if not argv:

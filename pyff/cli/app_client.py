@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from pyff.cli.app import Charge, Debug, Device, Dtype, Ewald, Json, LongRangeCutoff, Model, Quiet, Spin, _examples
-from pyff.cli.app_flows import app
+from pyff.cli.app import Charge, Debug, Device, Dtype, Ewald, Json, LongRangeCutoff, Model, Quiet, Spin, _examples, app
 from pyff.cli.console import Console
 
-__all__ = ["app", "client"]
+__all__ = ["client"]
 
 _INPUT = "Input file of i-PI"
 _HELP = _examples("""

@@ -21,11 +21,11 @@ from pyff.cli.app import (
     Quiet,
     Spin,
     _examples,
+    app,
 )
-from pyff.cli.app_learning import app
 from pyff.cli.console import Console
 
-__all__ = ["app", "attention", "minima", "spectrum", "stability"]
+__all__ = ["attention", "minima", "spectrum", "stability"]
 
 
 @app.command(

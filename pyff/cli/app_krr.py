@@ -21,8 +21,8 @@ from pyff.cli.app import (
     TargetKey,
     Units,
     _examples,
+    app,
 )
-from pyff.cli.app_client import app
 from pyff.cli.console import Console
 
 __all__ = ["app", "curve", "cv", "fit", "scan"]

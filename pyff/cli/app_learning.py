@@ -27,7 +27,7 @@ from pyff.cli.app import (
 )
 from pyff.cli.console import Console
 
-__all__ = ["app", "finetune", "learning_curve"]
+__all__ = ["finetune", "learning_curve"]
 
 Data = Annotated[list[Path], typer.Argument(help="Labelled frames: .xyz, .extxyz(.gz), .db or .npz.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")]
