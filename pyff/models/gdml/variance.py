@@ -24,22 +24,22 @@ import torch
 from torch import Tensor
 
 from pyff import ops
-from pyff.solvers import PanelCholesky
+from pyff.models.gdml.panels import KernelPanels
+from pyff.ops.gdml import atoms_of
 
 if TYPE_CHECKING:
     from pyff.models.gdml.model import GDML
 
 __all__ = ["GDMLVariance", "geometries_of"]
 
-_PANEL = 1024  # unknowns
 _CHUNK_BYTES = 2**28  # covariances of queries with the training points that are held at once
 
 
 class GDMLVariance:
     """Variances of a model's energies and forces, in its own units.
 
-    Made once: a Cholesky factor of n (n + 1) / 2 numbers, n = 3 N M, in n^3 / 3 steps; each geometry then takes
-    3 N n^2. Nothing of it is saved with the model.
+    Made once: a Cholesky factor of n (n + 1) / 2 numbers (n^2 up to 256 MiB), n = 3 N M, in n^3 / 3 steps; each
+    geometry then takes 3 N n^2. Nothing of it is saved with the model.
 
     Args:
         model: its training points, kernel and coefficients.
@@ -56,7 +56,11 @@ class GDMLVariance:
         self.x = model.points
         self.g = self._gradients(model, pos)
         self.scale = float(model.std) ** 2 * _likeliest_scale(model)
-        self.factor = self._factorized(model.config.lam)
+        panels = KernelPanels(self.x, self.g, self.perms, self.kernel, self.energies)
+        self.factor, self._order = panels.empty(), panels.order
+        panels.write(self.factor)
+        for _ in self.factor.factor(model.config.lam):
+            pass
         self._mean = None if self.energies else self._mean_energy()
 
     def __call__(self, pos: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -103,21 +107,6 @@ class GDMLVariance:
             )
         return g
 
-    def _factorized(self, lam: float) -> PanelCholesky:
-        m, per_point = len(self.x), 3 * _atoms(self.x) + self.energies
-        points = torch.arange(m).split(max(1, _PANEL // per_point))
-        factor = PanelCholesky([len(p) * per_point for p in points], device=self.x.device)
-        self._order = _panel_order(points, m, 3 * _atoms(self.x), self.energies).to(self.x.device)
-        for i, rows in enumerate(points):
-            one = self.x[rows], self.g[rows]
-            ops.gdml_gram(*one, self.perms, self.kernel, self.energies, out=factor.tile(i, i))
-            for j, columns in enumerate(points[i + 1 :], i + 1):
-                other = self.x[columns], self.g[columns]
-                ops.gdml_matrix(*one, *other, self.perms, self.kernel, self.energies, out=factor.tile(i, j))
-        for _ in factor.factor(lam):
-            pass
-        return factor
-
     def _mean_energy(self) -> tuple[ops.GdmlExpansion, Tensor, Tensor]:
         """The mean energy of the training points: its covariances with energies, with their forces, with itself."""
         weights = self.x.new_full((len(self.x),), 1 / len(self.x))
@@ -131,7 +120,7 @@ def geometries_of(x: Tensor) -> Tensor:
 
     The three leading eigenvectors of the Gram matrix that the squared distances determine (classical scaling).
     """
-    n = _atoms(x)
+    n = atoms_of("geometries_of", x.shape[1])
     a, b = torch.tril_indices(n, n, -1, device=x.device)
     squared = x.new_zeros(len(x), n, n)
     squared[:, a, b] = squared[:, b, a] = x**-2
@@ -140,20 +129,6 @@ def geometries_of(x: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(gram)
     pos = vectors[:, :, -3:] * values[:, None, -3:].clamp(min=0).sqrt()
     return torch.nn.functional.pad(pos, (0, 3 - pos.shape[2]))  # two atoms span one axis
-
-
-def _atoms(x: Tensor) -> int:
-    return (1 + round((1 + 8 * x.shape[1]) ** 0.5)) // 2
-
-
-def _panel_order(points: tuple[Tensor, ...], m: int, u: int, energies: bool) -> Tensor:
-    """Which unknowns, in the order of ops.gdml_matrix, the panels hold: forces of their points, then their energies."""
-    order = []
-    for p in points:
-        order.append(torch.arange(int(p[0]) * u, (int(p[-1]) + 1) * u))
-        if energies:
-            order.append(m * u + p)
-    return torch.cat(order)
 
 
 def _likeliest_scale(model: GDML) -> float:

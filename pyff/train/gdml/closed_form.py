@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pyff import ops
-from pyff.solvers import NotPositiveDefiniteError, PanelCholesky
+from pyff.models.gdml.panels import KernelPanels, panel_points
+from pyff.solvers import NotPositiveDefiniteError
 from pyff.train.gdml.system import LinearSystem
 
 __all__ = ["ClosedForm", "closed_form_bytes", "solve_closed_form"]
 
-ONE_PANEL_BYTES = 2**28  # up to here LAPACK factors the whole matrix: 10 % faster, twice the memory, 2 s without Ctrl-C
-PANEL_UNKNOWNS = 512
 JITTER = 10.0  # factor of the ridge after a failure
 LARGEST_RIDGE = 1e-4  # of the mean diagonal element: beyond, the labels would be smoothed visibly
 
@@ -41,14 +38,6 @@ def closed_form_bytes(n_points: int, per_point: int) -> int:
     return 8 * (matrix + work + 8 * n)
 
 
-def panel_points(n_points: int, per_point: int) -> list[int]:
-    """Training points of each panel."""
-    if 8 * (n_points * per_point) ** 2 <= ONE_PANEL_BYTES:
-        return [n_points]
-    size = max(1, PANEL_UNKNOWNS // per_point)
-    return [min(size, n_points - start) for start in range(0, n_points, size)]
-
-
 def solve_closed_form(
     system: LinearSystem, progress: Progress = lambda stage, done, total: None, say: Callable[[str], None] = print
 ) -> ClosedForm:
@@ -60,11 +49,10 @@ def solve_closed_form(
     Raises:
         NotPositiveDefiniteError: also with the largest ridge.
     """
-    points = panel_points(system.n_points, system.per_point)
-    cholesky = PanelCholesky([m * system.per_point for m in points], device=system.x.device)
-    lam = system.lam
+    panels = KernelPanels(system.x, system.g, system.perms, system.kernel, system.energies)
+    cholesky, lam = panels.empty(), system.lam
     while True:
-        largest = assemble(system, points, cholesky, progress)
+        largest = panels.write(cholesky, progress)
         try:
             for done in cholesky.factor(lam):
                 share = done / cholesky.n_panels
@@ -75,34 +63,6 @@ def solve_closed_form(
                 raise
             lam = max(lam * JITTER, largest * torch.finfo(torch.float64).eps)
             say(f"the kernel matrix is not positive definite in double precision; trying lambda = {lam:.1e}")
-    order = unknown_order(system, points)
     beta = torch.empty_like(system.y)
-    beta[order] = cholesky.solve(system.y[order])
+    beta[panels.order] = cholesky.solve(system.y[panels.order])
     return ClosedForm(beta, lam)
-
-
-def assemble(system: LinearSystem, points: list[int], cholesky: PanelCholesky, progress: Progress) -> float:
-    """Write the tiles of K; the mean diagonal element."""
-    s, edges, trace = system, [0, *itertools.accumulate(points)], 0.0
-    slices = [slice(a, b) for a, b in itertools.pairwise(edges)]
-    for i, rows in enumerate(slices):
-        one = s.x[rows], s.g[rows]
-        ops.gdml_gram(*one, s.perms, s.kernel, s.energies, out=cholesky.tile(i, i))
-        for j in range(i + 1, len(slices)):
-            other = s.x[slices[j]], s.g[slices[j]]
-            ops.gdml_matrix(*one, *other, s.perms, s.kernel, s.energies, out=cholesky.tile(i, j))
-        trace += float(cholesky.tile(i, i).diagonal().sum())
-        progress("assembling", 1 - (1 - rows.stop / s.n_points) ** 2, 1.0)
-    return trace / s.n_unknowns
-
-
-def unknown_order(system: LinearSystem, points: list[int]) -> Tensor:
-    """Indices into y of the unknowns as the panels hold them: forces of a panel's points, then their energies."""
-    u = system.per_point - system.energies
-    n_forces, order, start = system.n_points * u, [], 0
-    for m in points:
-        order.append(torch.arange(start * u, (start + m) * u))
-        if system.energies:
-            order.append(torch.arange(n_forces + start, n_forces + start + m))
-        start += m
-    return torch.cat(order).to(system.y.device)

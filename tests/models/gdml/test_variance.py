@@ -100,7 +100,8 @@ def test_panels_change_nothing(monkeypatch):
         model = trained(pos, drawn(pos)[0], energies, lam=1e-4)
         whole = GDMLVariance(model, pos)(query)
         with monkeypatch.context() as patch:
-            patch.setattr("pyff.models.gdml.variance._PANEL", 40)
+            patch.setattr("pyff.models.gdml.panels.ONE_PANEL_BYTES", 0)
+            patch.setattr("pyff.models.gdml.panels.PANEL_UNKNOWNS", 40)
             patch.setattr("pyff.models.gdml.variance._CHUNK_BYTES", 1)
             parts = GDMLVariance(model, pos)
             assert parts.factor.n_panels > 3

@@ -8,9 +8,9 @@ import torch
 from _gdml_toy import water
 from _pretend_cuda import PretendTensor, pretend_cuda  # noqa: F401  a fixture
 
-from pyff.models.gdml import GDMLConfig
+from pyff.models.gdml import GDMLConfig, panels
 from pyff.solvers import IterativeSettings
-from pyff.train.gdml import Start, Trained, closed_form, create_task, fit, train_task, training
+from pyff.train.gdml import Start, Trained, create_task, fit, train_task, training
 
 SWAP = np.array([[0, 1, 2], [0, 2, 1]])
 pytestmark = pytest.mark.usefixtures("pretend_cuda")
@@ -33,8 +33,8 @@ def require_equal(got: Trained, want: Trained) -> None:
 @pytest.mark.parametrize("use_energy", ["constant", "constraints"])
 @pytest.mark.parametrize("one_panel", [0, 2**28])
 def test_closed_form(use_energy, one_panel, monkeypatch):
-    monkeypatch.setattr(closed_form, "ONE_PANEL_BYTES", one_panel)
-    monkeypatch.setattr(closed_form, "PANEL_UNKNOWNS", 63)
+    monkeypatch.setattr(panels, "ONE_PANEL_BYTES", one_panel)
+    monkeypatch.setattr(panels, "PANEL_UNKNOWNS", 63)
     require_equal(*(train_on(d, use_energy, solver="closed") for d in ("cuda", "cpu")))
 
 

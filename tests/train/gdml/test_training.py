@@ -11,11 +11,11 @@ from _gdml_toy import water
 
 from pyff import ops
 from pyff.errors import DataError
-from pyff.models.gdml import GDMLConfig
+from pyff.models.gdml import GDMLConfig, panels
+from pyff.models.gdml.panels import panel_points
 from pyff.solvers import NotPositiveDefiniteError
 from pyff.train.gdml import GdmlData, GdmlTask, create_task, train_task
-from pyff.train.gdml import closed_form as module
-from pyff.train.gdml.closed_form import closed_form_bytes, panel_points, solve_closed_form
+from pyff.train.gdml.closed_form import closed_form_bytes, solve_closed_form
 from pyff.train.gdml.system import LinearSystem
 from pyff.train.gdml.training import LabelCheck, choose_solver
 
@@ -88,9 +88,9 @@ def test_panels_give_the_solution_of_the_whole_matrix(use_energy, monkeypatch):
     K = ops.gdml_matrix(system.x, system.g, system.x, system.g, system.perms, system.kernel, system.energies)
     K.diagonal().add_(1e-6)
     expected = torch.linalg.solve(K, system.y)
-    monkeypatch.setattr(module, "PANEL_UNKNOWNS", 63)
+    monkeypatch.setattr(panels, "PANEL_UNKNOWNS", 63)
     for one_panel in (2**30, 0):
-        monkeypatch.setattr(module, "ONE_PANEL_BYTES", one_panel)
+        monkeypatch.setattr(panels, "ONE_PANEL_BYTES", one_panel)
         assert len(panel_points(20, system.per_point)) == (1 if one_panel else 20 // (63 // system.per_point) + 1)
         beta = solve_closed_form(system).beta
         torch.testing.assert_close(beta, expected, rtol=1e-7, atol=1e-7 * float(expected.abs().max()))
