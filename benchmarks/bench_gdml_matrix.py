@@ -10,13 +10,12 @@ in memory that is there already), while training needs `gdml_gram`, its upper ha
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from _results import write_results
 
 from pyff import ops
 
@@ -153,17 +152,7 @@ def main() -> None:
             )
         )
     if options.json:
-        versions = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__, "isa": ops_isa()}
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(
-                {"threads": options.threads, **versions, "blocks": results, "training": trainings}, file, indent=1
-            )
-
-
-def ops_isa() -> str:
-    from pyff import _core
-
-    return _core.isa()
+        write_results(options.json, results + trainings, threads=options.threads, packages=("torch", "numpy", "sgdml"))
 
 
 if __name__ == "__main__":

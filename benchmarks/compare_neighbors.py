@@ -9,9 +9,7 @@ is checked against pyff's.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -102,11 +100,10 @@ def child(args) -> None:
     cases += [(f"water {n}", systems.water(n)) for n in map(int, args.sizes.split(","))]
     rows = [row for case, atoms in cases for row in compare(case, atoms, args.child)]
     if args.json:
-        from pyff import _core
+        from _results import write_results  # imports pyff, whose thread count must be set before
 
-        machine = {"machine": platform.processor(), "cpus": os.cpu_count(), "isa": _core.isa(), "load": os.getloadavg()}
-        with open(args.json, "w") as f:
-            json.dump({**machine, "rows": rows}, f, indent=1)
+        packages = ("numpy", "ase", "vesin", "matscipy")
+        write_results(args.json, rows, threads=args.child, packages=packages)
 
 
 def main() -> None:

@@ -10,13 +10,11 @@ atoms of water. F = 128, 3 interactions, 20 Gaussians, 5 A, float32. Both progra
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import typing
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from _results import write_results
 from _systems import workloads
 from _timing import interleaved
 from bench_schnet import schnet, training_step
@@ -114,17 +112,7 @@ def main() -> None:
               f"pyff {times['pyff']['median_ms']:7.1f} ms   ratio {ratio:5.1f}   errors "
               + "  ".join(f"{k} {v:.1e}" for k, v in rows[-1]["error"].items()))  # fmt: skip
     if args.json:
-        versions = {n: version(n) for n in ("torch", "schnetpack", "pyff", "numpy") if _installed(n)}
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"machine": platform.processor() or platform.machine(), "threads": args.threads,
-                                         "versions": versions, "rows": rows}, indent=1))  # fmt: skip
-
-
-def _installed(name: str) -> bool:
-    try:
-        return bool(version(name))
-    except Exception:
-        return False
+        write_results(args.json, rows, threads=args.threads, packages=("torch", "numpy", "schnetpack"))
 
 
 if __name__ == "__main__":

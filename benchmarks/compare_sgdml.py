@@ -12,20 +12,18 @@ dynamics.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import platform
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
+from _results import write_results
 from _systems import molecule
 from _timing import interleaved
 from ase import Atoms
 from ase.build import molecule as small_molecule
 
-from pyff import _core, ops
+from pyff import ops
 from pyff.models.gdml import GDML
 from pyff.models.gdml.model import GDMLConfig
 from pyff.models.gdml.sgdml_file import arrays_of_model
@@ -120,10 +118,7 @@ def main() -> None:
                   f"{row['ratio_of_minima']:5.1f})   {row['gflops']:5.1f} GFLOP/s   largest difference: energy "
                   f"{row['energy_error']:.0e}, force {row['force_error']:.0e}", flush=True)  # fmt: skip
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        machine = {"machine": platform.processor() or platform.machine(), "isa": _core.isa()}
-        versions = {name: version(name) for name in ("torch", "numpy", "sgdml")}
-        args.json.write_text(json.dumps({**machine, "versions": versions, "rows": rows}, indent=1))
+        write_results(args.json, rows, threads=args.threads, packages=("torch", "numpy", "sgdml"))
 
 
 if __name__ == "__main__":

@@ -14,16 +14,14 @@ import argparse
 import json
 import logging
 import multiprocessing
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
+from _results import write_results
 from compare_sgdml import CASES, permutations
 
-from pyff import _core
 from pyff.interfaces.sgdml import dataset_arrays, read_sgdml
 from pyff.interfaces.sgdml.training import data_of_arrays, task_of_arrays
 from pyff.models.gdml.permutations import find_permutations
@@ -203,11 +201,7 @@ def main() -> None:
     for row in rows:
         print({k: v for k, v in row.items() if k not in ("rounds", "splits")})
     if args.json:
-        versions = {name: version(name) for name in ("torch", "numpy", "sgdml")}
-        about = {"machine": platform.processor() or platform.machine(), "isa": _core.isa(), "threads": args.threads}
-        about["versions"] = versions
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
+        write_results(args.json, rows, threads=args.threads, packages=("torch", "numpy", "sgdml"))
 
 
 if __name__ == "__main__":

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import platform
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from unittest import mock
 
 import torch
+from _results import write_results
 from _systems import batch, molecule
 from _timing import interleaved
 from bench_schnet import training_step
@@ -112,10 +110,7 @@ def main() -> None:
               f"pyff {times['pyff']['median_ms']:7.1f} ms   ratio {ratio:5.1f}   errors "
               + "  ".join(f"{k} {v:.1e}" for k, v in error.items()))  # fmt: skip
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        machine = platform.processor() or platform.machine()
-        args.json.write_text(json.dumps({"machine": machine, "threads": args.threads, "torch": version("torch"),
-                                         "rows": rows}, indent=1))  # fmt: skip
+        write_results(args.json, rows, threads=args.threads, packages=("torch", "numpy"))
 
 
 if __name__ == "__main__":

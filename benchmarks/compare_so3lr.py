@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import platform
 import warnings
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 import torch
+from _results import write_results
 from _systems import molecule, water
 from _timing import interleaved
 from ase import Atoms, units
@@ -104,20 +102,8 @@ def main() -> None:
         print(f"{title:16s} so3krates-torch {times['so3krates-torch']['median_ms']:8.1f} ms   "
               f"pyff {times['pyff']['median_ms']:7.2f} ms   ratio {ratio:5.1f}   {rows[-1]['errors']}")  # fmt: skip
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        machine = platform.processor() or platform.machine()
-        args.json.write_text(json.dumps({"machine": machine, "threads": args.threads, "versions": _versions(),
-                                         "rows": rows}, indent=1, default=str))  # fmt: skip
-
-
-def _versions() -> dict[str, str]:
-    out = {}
-    for name in ("torch", "so3krates-torch", "pyff", "numpy", "ase"):
-        try:
-            out[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return out
+        packages = ("torch", "numpy", "ase", "so3krates-torch")
+        write_results(args.json, rows, threads=args.threads, packages=packages)
 
 
 if __name__ == "__main__":
