@@ -12,8 +12,11 @@ from pyff.cli.app import (
     Charge,
     Debug,
     Device,
+    Dtype,
     EnergyKey,
+    Ewald,
     Json,
+    LongRangeCutoff,
     Model,
     Overwrite,
     Quiet,
@@ -220,9 +223,12 @@ def scan(
     points: Annotated[int, typer.Option(help="Number of structures.", min=2)] = 41,
     charge: Charge = None,
     spin: Spin = None,
+    long_range_cutoff: LongRangeCutoff = None,
+    ewald: Ewald = False,
     out: Annotated[Path, typer.Option(help="Curve (.csv); structures, picture beside.")] = Path("scan.csv"),
     overwrite: Overwrite = False,
     device: Device = "cpu",
+    dtype: Dtype = None,
     quiet: Quiet = False,
     json: Json = False,
     debug: Debug = False,
@@ -232,4 +238,5 @@ def scan(
     from pyff.cli.start import Start
 
     options = ScanOptions(bond, range_, points, out, overwrite)
-    return run_scan(Console(quiet, json), model, Start(start, charge, spin, device), options)
+    begin = Start(start, charge, spin, device, dtype and dtype.value, long_range_cutoff, ewald)
+    return run_scan(Console(quiet, json), model, begin, options)

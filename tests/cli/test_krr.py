@@ -77,7 +77,9 @@ def test_scans_find_the_minimum(here, capsys):
     table = np.loadtxt(here / "scan.csv", delimiter=",", skiprows=1)
     assert np.allclose(table[:, 1], energy) and (here / "scan.png").exists() and (here / "scan.xyz").exists()
     assert run(["scan", "krr.safetensors", "start.xyz"]) == 1 and "exists already" in capsys.readouterr().err
-    said = result(["scan", "krr.safetensors", "start.xyz", "--points", "5", "--overwrite"], capsys)
+    again = ["scan", "krr.safetensors", "start.xyz", "--points", "5", "--overwrite"]
+    assert run([*again, "--ewald"]) == 1 and "ewald needs a model with long-range terms" in capsys.readouterr().err
+    said = result([*again, "--dtype", "float64"], capsys)
     assert said["label"] == "dilation" and said["x"] == pytest.approx([0.7, 0.9, 1.1, 1.3, 1.5])
 
 
