@@ -13,6 +13,7 @@ from pyff.batch import GraphBatch
 from pyff.models.base import MAX_Z, is_learning
 from pyff.models.so3krates_config import SO3kratesConfig
 from pyff.nn.frozen import Frozen
+from pyff.nn.head_projection import head_projection
 
 __all__ = ["AtomReadout", "ElectronEmbedding", "HirshfeldReadout", "Layer"]
 
@@ -76,15 +77,17 @@ class Layer(nn.Module):
 
     def projections(self, x: Tensor) -> tuple[Tensor, ...]:
         """q1, k1, v1, q2, k2 [N,F]: each head projects its own channels."""
-        q1, k1 = (self._queries(x, w) for w in (self.w_q1, self.w_k1))
-        v1 = _by_head(x, self.w_v1)
         if not self.config.degrees:
-            return q1, k1, v1, torch.zeros_like(x), torch.zeros_like(x)
-        q2, k2 = (self._queries(x, w) for w in (self.w_q2, self.w_k2))
+            q1, k1, v1 = head_projection(x, (self.w_q1, self.w_k1, self.w_v1))
+            return self._query(q1, self.w_q1), self._query(k1, self.w_k1), v1, torch.zeros_like(x), torch.zeros_like(x)
+        q1, k1, v1, q2, k2 = head_projection(x, (self.w_q1, self.w_k1, self.w_v1, self.w_q2, self.w_k2))
+        q1, k1 = self._query(q1, self.w_q1), self._query(k1, self.w_k1)
+        q2, k2 = self._query(q2, self.w_q2), self._query(k2, self.w_k2)
         return q1, k1, v1, q2 if self.second_block_scale == 1.0 else q2 * self.second_block_scale, k2
 
-    def _queries(self, x: Tensor, w: Tensor) -> Tensor:
-        y = _activate(_by_head(x, w), self.config.qk_activation)
+    def _query(self, y: Tensor, w: Tensor) -> Tensor:
+        """A projection as a query or key."""
+        y = _activate(y, self.config.qk_activation)
         if not self.config.qk_norm:
             return y
         heads = y.view(len(y), w.shape[0], w.shape[1])
@@ -245,12 +248,6 @@ def _activate(x: Tensor, activation: str) -> Tensor:
 def _rms_norm(x: Tensor) -> Tensor:
     """x over its root mean square along the last axis; no trainable scale."""
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPSILON)
-
-
-def _by_head(x: Tensor, w: Tensor) -> Tensor:
-    """[N,F] times one (out, in) matrix per head, [H,d,d]: head h sees and makes channels h d .. (h+1) d - 1."""
-    heads = x.view(len(x), w.shape[0], w.shape[2])
-    return torch.einsum("nhi,hoi->nho", heads, w).reshape(len(x), -1)
 
 
 def _contraction(degrees: tuple[int, ...]) -> Tensor:

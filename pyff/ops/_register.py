@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Triple", "differentiable_op"]
+__all__ = ["Triple", "differentiable_op", "needed_inputs"]
 
 _library = torch.library.Library("pyff", "DEF")
 
@@ -39,7 +39,7 @@ class Triple:
     double_backward: Callable
 
 
-def _needed(ctx, tensors, first: int) -> tuple[bool, ...]:
+def needed_inputs(ctx, tensors, first: int) -> tuple[bool, ...]:
     """Which gradients of `tensors`, the inputs from `first` on, this backward pass will use.
 
     ctx.needs_input_grad says which inputs require gradients at all; asking the engine also drops those that the
@@ -72,7 +72,7 @@ def _eager(t: Triple) -> Callable:
             grads, diff = tensors[: t.n_out], tensors[t.n_out :]
             if all(c is None for c in cotangents):
                 return (None,) * (2 + len(tensors))
-            flags = _needed(ctx, tensors, 2)
+            flags = needed_inputs(ctx, tensors, 2)
             out = t.double_backward(cotangents, grads, diff + ctx.static, flags[: t.n_out], flags[t.n_out :])
             return (None, None, *out[0], *out[1])
 
@@ -89,7 +89,7 @@ def _eager(t: Triple) -> Callable:
         def backward(ctx, *grads):
             if all(g is None for g in grads):
                 return (None,) * (1 + t.n_diff)
-            needs = _needed(ctx, ctx.saved_tensors, 1)
+            needs = needed_inputs(ctx, ctx.saved_tensors, 1)
             if not torch.is_grad_enabled():  # nobody will differentiate this backward pass
                 return (None, *t.backward(grads, ctx.saved_tensors + ctx.static, needs))
             return (None, *Backward.apply(ctx.static, needs, *grads, *ctx.saved_tensors))
