@@ -132,12 +132,11 @@ class Messages:
 
     def _coefficients_of(self, layer: Layer, table: FilterTable, constant: bool) -> Tensor:
         """Polynomial coefficients [K,6,2F] of both blocks."""
-        coef = table.coefficients(*layer.radial_weights(), dtype=self.model.dtype)
+        networks = layer.radial_weights()
         if constant:
-            added = torch.zeros_like(coef)
-            added[:, 0] = layer.spherical_constant().to(coef.dtype)
-            coef = coef + added
-        return self._two_blocks(coef)
+            added = layer.spherical_constant().chunk(len(networks))
+            networks = [(w1, b1, w2, b2 + c) for (w1, b1, w2, b2), c in zip(networks, added)]
+        return self._two_blocks(table.coefficients(*networks, dtype=self.model.dtype))
 
     def _coefficients(self, layer: Layer, features, ev: Tensor | None, rows: Tensor) -> Attention:
         """Attention coefficients along the edges, which the op does not keep."""

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyff.ops import FilterShape, filter_nodes
 
@@ -42,6 +42,23 @@ def default_intervals(shape: FilterShape, start: float = 0.0, decay: float = 0.0
             "polynomial3": 0.2 * c.radius, "polynomial6": 0.12 * c.radius}  # fmt: skip
     width = min(shape.basis.resolution(start), bend.get(c.kind, c.radius))
     return max(48, math.ceil(5 * (c.radius - start) / width))
+
+
+class _Polynomials(torch.autograd.Function):
+    """Coefficients [K,6,F] from values, slopes and curvatures at the nodes, [3,K+1,F'] of each network: linear, and its
+    adjoint in the precision of the coefficients, which lose nothing there."""
+
+    @staticmethod
+    def forward(ctx, quintic: Tensor, dtype: torch.dtype, *nodes: Tensor) -> Tensor:
+        ctx.quintic, ctx.sizes = quintic, [w.shape[2] for w in nodes]
+        w = torch.cat(nodes, 2).transpose(0, 1)
+        return torch.bmm(quintic, torch.cat([w[:-1], w[1:]], 1)).to(dtype)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        ends = torch.bmm(ctx.quintic.to(grad.dtype).transpose(1, 2), grad).transpose(0, 1).double()
+        here, next_node = nn.functional.pad(ends[:3], (0, 0, 0, 1)), nn.functional.pad(ends[3:], (0, 0, 1, 0))
+        return None, None, *(here + next_node).split(ctx.sizes, 2)
 
 
 def _length(start: float, end: float, decay: float) -> float:
@@ -102,9 +119,7 @@ class FilterTable:
         A hundred nodes are the CPU's work, wherever the weights are: float64 is slow on many GPUs.
         """
         nodes = [filter_nodes(tuple(x.cpu().double() for x in w), self._nodes, self.shape) for w in networks]
-        w = torch.cat(nodes, 2).transpose(0, 1)  # [K+1, 3, F]
-        coef = torch.bmm(self._quintic, torch.cat([w[:-1], w[1:]], 1))
-        return coef.to(device=networks[0][0].device, dtype=dtype)
+        return _Polynomials.apply(self._quintic, dtype, *nodes).to(networks[0][0].device)
 
 
 def table_error(table: FilterTable, weights: tuple[Tensor, ...]) -> tuple[float, float]:

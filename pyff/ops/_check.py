@@ -19,6 +19,7 @@ __all__ = [
     "require_device",
     "require_graph",
     "runs_on_twin",
+    "thread_sum",
 ]
 
 _SUFFIX = {torch.float32: "float32", torch.float64: "float64"}
@@ -107,3 +108,8 @@ def runs_on_twin(op: str, x: Tensor) -> bool:
         _SAID.add(op)
         logging.getLogger("pyff").info("%s runs as plain torch operations on %s", op, x.device)
     return True
+
+
+def thread_sum(partial: Tensor) -> Tensor:
+    """The sum of the threads' results [P, ...]; that of one thread is not copied."""
+    return partial[0] if len(partial) == 1 else partial.sum(0)

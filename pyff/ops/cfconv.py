@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 
 from pyff.ops import reference
-from pyff.ops._check import address, feature_kernel, graph_args, require, require_device, require_graph, runs_on_twin
+from pyff.ops._check import (
+    address,
+    feature_kernel,
+    graph_args,
+    require,
+    require_device,
+    require_graph,
+    runs_on_twin,
+    thread_sum,
+)
 from pyff.ops._register import Triple, differentiable_op
 from pyff.ops.bias_activation import ACTIVATIONS
 from pyff.ops.radial import CUTOFFS, Cutoff, RadialBasis
@@ -83,7 +92,7 @@ def _table_backward(grads, args, needs):
     grad_h, grad_distance = _empty_like(h, needs[0]), _empty_like(distance, needs[1])
     partial = _partials(coef, threads) if needs[2] else None
     _table(1, args, threads, (None, grad_h, grad_distance, None), partial, grad_y=_dense(grads[0]))
-    return grad_h, grad_distance, None if partial is None else partial.sum(0)
+    return grad_h, grad_distance, None if partial is None else thread_sum(partial)
 
 
 def _table_double_backward(cotangents, grads, args, need_grads, need_args):
@@ -103,7 +112,7 @@ def _table_double_backward(cotangents, grads, args, need_grads, need_args):
         grad_h, grad_distance = (a if b is None else a + b for a, b in zip((grad_h, grad_distance), add))
         if need_grads[0]:
             grad_grad_y = grad_grad_y + _table_forward(*other)[0]
-    return (grad_grad_y,), (grad_h, grad_distance, None if partial is None else partial.sum(0))
+    return (grad_grad_y,), (grad_h, grad_distance, None if partial is None else thread_sum(partial))
 
 
 _GRAPH_SCHEMA = "Tensor row_ptr, Tensor idx_i, Tensor idx_j, Tensor edge_rev"
@@ -178,7 +187,7 @@ def _weight_partials(weights, threads, needs):
 
 
 def _summed(partials, needs):
-    return tuple(p.sum(0) if n else None for p, n in zip(partials, needs))
+    return tuple(thread_sum(p) if n else None for p, n in zip(partials, needs))
 
 
 def _network_backward(grads, args, needs):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyff.ops import reference
-from pyff.ops._check import address, feature_kernel, graph_args, require, require_device, require_graph
+from pyff.ops._check import address, feature_kernel, graph_args, require, require_device, require_graph, thread_sum
 from pyff.ops._register import Triple, differentiable_op
 from pyff.ops.bias_activation import ACTIVATIONS
 from pyff.ops.radial import CUTOFFS, Cutoff
@@ -68,6 +68,10 @@ def _spherical(args) -> bool:
     return args[_SPHERICAL][0].numel() > 0
 
 
+def _parameters(args) -> set[int]:
+    return {*range(_N_DIFF)[_SPHERICAL], *([_RADIAL] if _tabulated(args) else [])}
+
+
 def _call(order: int, args, threads: int, *, tangents=(), grads=(None, None), out=(None, None), memory=()) -> None:
     degrees, n_heads, kind, radius, onset, normalization, activation, *grid = args[_N_DIFF + 4 :]
     hidden = args[_SPHERICAL][0].shape[1] if _spherical(args) else 0
@@ -106,8 +110,7 @@ def _message_grads(grads, args) -> list[Tensor]:
 def _memory(args, needs, threads: int) -> list[Tensor | None]:
     """Where the gradients go: the kernel computes them by groups, those of parameters as one partial sum per thread."""
     groups = [any(needs[:5])] * 5 + [needs[_EV], needs[_RADIAL]] + [any(needs[_SPHERICAL])] * 4 + [needs[_VEC]]
-    parameters = {*range(_N_DIFF)[_SPHERICAL], *([_RADIAL] if _tabulated(args) else [])}
-    out = []
+    parameters, out = _parameters(args), []
     for k, (x, wanted) in enumerate(zip(args, groups)):
         if not wanted or (x.numel() == 0 and k in (_EV, *range(_N_DIFF)[_SPHERICAL])):
             out.append(None)
@@ -124,7 +127,7 @@ def _gradients(memory, args, needs) -> tuple[Tensor | None, ...]:
         if not wanted or m is None:
             out.append(torch.zeros_like(x) if wanted else None)
         else:
-            out.append(m.sum(0) if m.dim() > x.dim() else m)
+            out.append(thread_sum(m) if m.dim() > x.dim() else m)
     return tuple(out)
 
 
@@ -138,11 +141,14 @@ def _backward(grads, args, needs):
 
 def _double_backward(cotangents, grads, args, need_grads, need_args):
     args = _dense(args)
-    parameters = [*cotangents[_SPHERICAL], *([cotangents[_RADIAL]] if _tabulated(args) else [])]
-    if any(c is not None and bool(c.any()) for c in parameters):
+    parameters = _parameters(args)
+    if any(cotangents[k] is not None and bool(cotangents[k].any()) for k in parameters):
         # second derivatives among the parameters serve no training; the twin gives them
         return reference.double_backward(reference.equivariant_attention_flat, cotangents, grads, args, _N_DIFF)
-    tangents = [torch.zeros_like(x) if c is None else c.contiguous() for c, x in zip(cotangents, args)]
+    tangents = [
+        None if k in parameters else torch.zeros_like(x) if c is None else c.contiguous()
+        for k, (c, x) in enumerate(zip(cotangents, args))
+    ]
     threads = _threads(args[_VEC])
     memory = _memory(args, need_args, threads)
     out = _outputs(*args) if any(need_grads) else (None, None)
