@@ -18,6 +18,7 @@ from pyff.errors import PyffError
 from pyff.interfaces.sgdml import kind_of, read_sgdml, write_sgdml
 from pyff.interfaces.sgdml.training import arrays_of_task, data_of_arrays, task_of_arrays
 from pyff.models.gdml import GDMLConfig
+from pyff.models.gdml.sgdml_file import is_skewed
 from pyff.train.gdml import GdmlData, GdmlTask, Source, create_task
 from pyff.train.gdml.search import DEFAULT_LAM, DEFAULT_SIGMAS
 from pyff.train.gdml.task import EnergyUse, draw_points
@@ -162,6 +163,11 @@ def _say_properties(console: Console, options: CreateOptions, data: GdmlData, va
         raise PyffError("training and validation data must both be periodic or both open; one has a lattice")
     if data.cell is not None:
         console.say("lattice     found: nearest images")
+        if is_skewed(data.cell):
+            console.warn(
+                "the cell is skewed: images that sGDML's files find by rounding are not always the nearest, and errors "
+                "grow. Use an orthogonal supercell, or pyff.train.gdml.fit, whose models find the nearest"
+            )
 
 
 def _units(data: GdmlData | Source) -> Units | None:

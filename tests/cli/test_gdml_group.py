@@ -41,8 +41,27 @@ def test_group_of_a_crystal_is_used_by_create(folder, capsys):
     perms = read_npz(folder / "copper-group.npz")["perms"]
     assert {*map(tuple, perms.tolist())} == {*map(tuple, expected.perms.tolist())}
     assert run(["gdml", "create", "copper.npz", "5", "5", "--perms", "copper-group.npz", "-s", "10"]) == 0
+    assert "the cell is skewed" in capsys.readouterr().err
     (task,) = folder.glob("sgdml_cv_*/task-*.npz")
     assert len(read_sgdml(task, "t")["perms"]) == len(expected)
+
+
+def test_group_of_an_ideal_structure_with_an_adsorbate(folder, capsys):
+    """Frames in which atoms leave their sites do not tell the group; the ideal structure does."""
+    arrays = read_sgdml(folder / "copper.npz", "d")
+    shaken = np.random.default_rng(0).normal(scale=1.5, size=arrays["R"].shape)
+    write_sgdml("hot.npz", arrays | {"R": arrays["R"] + shaken})
+    assert run(["gdml", "group", "hot.npz", "--adsorbate", "7"]) == 1
+    assert "The ideal structure: --ideal" in capsys.readouterr().err
+    ideal = bulk("Cu", "fcc").repeat(2)
+    ideal.write("ideal.xyz")
+    assert run(["gdml", "group", "hot.npz", "--adsorbate", "7", "--ideal", "ideal.xyz", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["permutations"] == len(supercell_group(ideal, adsorbate=[7]))
+    ideal.numbers[0] = 28
+    ideal.write("other.xyz")
+    assert run(["gdml", "group", "hot.npz", "--ideal", "other.xyz", "--out", "y.npz"]) == 1
+    assert "must have the atoms of the data set" in capsys.readouterr().err
 
 
 def test_errors_name_the_fix(folder, capsys):

@@ -7,6 +7,7 @@ coefficients R_d_desc_alpha and alphas_E enter as they are.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ __all__ = [
     "CODE_VERSION",
     "DEFAULT_UNITS",
     "arrays_of_model",
+    "is_skewed",
     "load_sgdml",
     "model_of_arrays",
     "save_sgdml",
@@ -82,7 +84,7 @@ def model_of_arrays(arrays: Mapping[str, np.ndarray], units: Units | str | None 
         images="round", energy_unit=known.energy, length_unit=known.length,
     )  # fmt: skip
     if cell is not None:
-        _warn_of_skewed(np.array(cell), name)
+        _warn_of_skewed(cell, name)
     points = np.asarray(arrays["R_desc"], float).T
     coef_energy = arrays.get("alphas_E")
     model = GDML(
@@ -229,13 +231,19 @@ def _of_atoms(on_pairs: np.ndarray, n_atoms: int) -> np.ndarray:
     return perms
 
 
-def _warn_of_skewed(cell: np.ndarray, name: str) -> None:
-    if _skewness(cell) > _SKEWED:
+@functools.cache  # once for a file
+def _warn_of_skewed(cell: tuple[tuple[float, ...], ...], name: str) -> None:
+    if is_skewed(np.array(cell)):
         _log.warning(
             "%s: the cell is skewed, where sGDML's rounding does not always find the nearest image: energies jump when "
             "it finds another one. The model was trained so and is computed so",
             name,
         )
+
+
+def is_skewed(cell: np.ndarray) -> bool:
+    """Whether rounding of fractional coordinates misses nearest images within half of the cell [3, 3]."""
+    return _skewness(cell) > _SKEWED
 
 
 def _skewness(cell: np.ndarray) -> float:

@@ -72,7 +72,7 @@ def supercell_group(
     if not _is_group(substrate):
         raise ValueError(
             f"the {len(substrate)} permutations found are no group: some operations fit within the tolerance of "
-            f"{tolerance} A, their products do not; choose a smaller or larger one, or give the ideal structure"
+            f"{tolerance:.3g} A, their products do not; choose another tolerance, or give the ideal structure"
         )
     if adsorbate_perms is None:
         adsorbate_perms = rigid_permutations(atoms[list(adsorbate)], tolerance=max(tolerance, 1e-2))
