@@ -54,6 +54,7 @@ class GDMLVariance:
         self.kernel, self.images, self.perms = model.config.kernel(), model.config.images, model._pair_perms
         self.energies = model.coef_energy is not None
         self.x = model.points
+        self.cell = self.x.new_tensor(model.config.cell) if model.is_periodic else None
         self.g = self._gradients(model, pos)
         self.scale = float(model.std) ** 2 * _likeliest_scale(model)
         panels = KernelPanels(self.x, self.g, self.perms, self.kernel, self.energies)
@@ -64,8 +65,11 @@ class GDMLVariance:
         self._mean = None if self.energies else self._mean_energy()
 
     def __call__(self, pos: Tensor, cell: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Variances of energies [B] and of the components of forces [B, N, 3] at positions [B, N, 3], cell [3, 3]."""
-        x, g = ops.inverse_distances(pos, cell, self.images)
+        """Variances of energies [B] and of the components of forces [B, N, 3] at positions [B, N, 3].
+
+        cell: [3, 3], rows; None: the cell of the training data.
+        """
+        x, g = ops.inverse_distances(pos, self.cell if cell is None else cell, self.images)
         per_query = (3 * pos.shape[1] + 1) * self.factor.n * 8
         parts = [self._variances(*part) for part in zip(*(t.split(max(1, _CHUNK_BYTES // per_query)) for t in (x, g)))]
         energy, forces = (torch.cat(part) for part in zip(*parts))
@@ -94,11 +98,10 @@ class GDMLVariance:
                     "model.prepare_uncertainty(train_pos), then Calculator(model, uncertainty=True)"
                 )
             pos = geometries_of(self.x)
-        cell = None if not model.is_periodic else torch.tensor(model.config.cell, dtype=pos.dtype, device=pos.device)
         pos = torch.as_tensor(pos, dtype=torch.float64, device=self.x.device)
         if pos.shape != (len(self.x), len(model.Z), 3):
             raise ValueError(f"pos must have shape {[len(self.x), len(model.Z), 3]}; received {list(pos.shape)}")
-        x, g = ops.inverse_distances(pos, cell, self.images)
+        x, g = ops.inverse_distances(pos, self.cell, self.images)
         # models of four decimals and old files round; another training set differs in the first digits
         if not torch.allclose(x, self.x, rtol=1e-5, atol=1e-6):
             raise ValueError(

@@ -89,9 +89,18 @@ def test_variances_are_those_of_the_joint_covariance(energies, cell):
     model = trained(pos, drawn(pos, cell=cell)[0], energies, lam=1e-4, cell=cell)
     variance = GDMLVariance(model, pos)
     want = brute_force(pos, query, energies, 1e-4, cell)
-    got = variance(query, None if cell is None else torch.tensor(cell, dtype=torch.float64))
-    for ours, dense in zip(got, want):
+    for ours, dense in zip(variance(query), want):
         torch.testing.assert_close(ours, variance.scale * dense, rtol=1e-7, atol=1e-9 * variance.scale)
+
+
+def test_cell_of_a_query():
+    """Left out: that of the training data; geometries as NumPy arrays."""
+    pos, query, cell = geometries(M), geometries(2, seed=1), torch.tensor(CELL, dtype=torch.float64)
+    model = trained(pos, drawn(pos, cell=CELL)[0], energies=False, lam=1e-4, cell=CELL)
+    model.prepare_uncertainty(pos.numpy())
+    energy, forces = model.variance(query)
+    torch.testing.assert_close(model.variance(query, cell), (energy, forces), rtol=0, atol=0)
+    assert not torch.allclose(model.variance(query, 0.4 * cell)[0], energy, rtol=1e-3)
 
 
 def test_panels_change_nothing(monkeypatch):
