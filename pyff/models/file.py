@@ -67,7 +67,10 @@ def save(model: EnergyModel | DirectModel, path: str | os.PathLike) -> None:
     from safetensors.torch import save as to_bytes
 
     if ARCHITECTURES.get(model.architecture) is not type(model):
-        raise ModelFileError(f"model class {type(model).__name__} must be registered with pyff.models.register")
+        raise ModelFileError(
+            f"model class {type(model).__name__} must be registered with pyff.models.register; "
+            "models of Python functions (ADGDML) cannot be saved: fit them again"
+        )
     header = model_header(model)
     # copies: safetensors refuses tensors that share memory (tied weights) or are not contiguous
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}

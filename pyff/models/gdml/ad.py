@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.func import grad, jacfwd, jacrev, jvp, vjp, vmap
 
 from pyff import ops
+from pyff.models.gdml.ad_checks import require_descriptor, require_pair_kernel
 from pyff.models.gdml.ad_operator import ForceOperator
 from pyff.ops.reference.gdml import profile
 from pyff.solvers import IterativeSettings, solve_iteratively
@@ -194,7 +195,7 @@ class PairKernel:
         return evaluate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ForceField:
     """A fitted expansion: E(R) = scale sum_j cov(E, F_j) w_j + constant, F = -dE/dR, in the units of the data."""
 
@@ -203,6 +204,10 @@ class ForceField:
     weights: Tensor  # [M,N,3]
     scale: float
     constant: float
+
+    def __repr__(self) -> str:
+        m, n = self.train.shape[:2]
+        return f"{type(self).__name__}({m} training points of {n} atoms, {type(self.kernel).__name__})"
 
     @cached_property
     def _expansion(self) -> Expansion:
@@ -229,7 +234,8 @@ def fit_force_field(
         iterative: settings of pyff.solvers' preconditioned conjugate gradients; None: Cholesky.
 
     Raises:
-        ValueError: shapes, forces without spread, or a matrix without a Cholesky factor.
+        ValueError: shapes, forces without spread, a descriptor or kernel that cannot be differentiated, or a matrix
+            without a Cholesky factor.
         RuntimeError: conjugate gradients ended before they converged.
     """
     pos, forces = (torch.as_tensor(x, dtype=torch.float64) for x in (pos, forces))
@@ -240,6 +246,10 @@ def fit_force_field(
     scale = float(forces.std(unbiased=False))
     if not scale > 0:
         raise ValueError("forces must not all be the same; received forces without any spread")
+    if isinstance(kernel, DescriptorKernel):
+        require_descriptor(kernel.descriptor, pos[0])
+    elif isinstance(kernel, PairKernel):
+        require_pair_kernel(kernel.k, pos)
     y = forces.reshape(-1) / scale
     weights = _closed_form(kernel, pos, y, lam) if iterative is None else _iterate(kernel, pos, y, lam, iterative)
     weights = weights.reshape(pos.shape)
@@ -255,7 +265,10 @@ def _closed_form(kernel: ForceKernel, pos: Tensor, y: Tensor, lam: float) -> Ten
     K.diagonal().add_(lam)
     factor, failed = torch.linalg.cholesky_ex(K)
     if failed:
-        raise ValueError(f"the kernel matrix must be positive definite; raise lam (received {lam})")
+        raise ValueError(
+            f"the kernel matrix must be positive definite; raise lam (received {lam}), unless the kernel computes in "
+            "single precision or is no covariance"
+        )
     return torch.cholesky_solve(y[:, None], factor)[:, 0]
 
 
