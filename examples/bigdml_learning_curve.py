@@ -29,6 +29,7 @@ from ase.md.langevin import Langevin
 
 from pyff.md import start_velocities
 from pyff.models.gdml.symmetry import frames_group
+from pyff.train import save_figure
 from pyff.train.gdml import GdmlData, fit
 
 
@@ -88,21 +89,18 @@ def errors(data: GdmlData, perms: np.ndarray, size: int, repeats: int, sigmas: l
     return tuple(np.mean(found, axis=0))
 
 
-def draw(path: Path, sizes: list[int], curves: dict[str, list[tuple[float, float]]], title: str) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def panel(sizes: list[int], curves: dict[str, list[tuple[float, float]]], k: int, title: str):
+    """What `save_figure` draws: error k of the curves by name."""
 
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, 2)
-    for k, label in enumerate(("force error (meV/A)", "energy error (meV/atom)")):
+    def draw(axes) -> None:
         for name, curve in curves.items():
-            axes[k].loglog(sizes, [point[k] for point in curve], "o-", label=name)
-        axes[k].set(xlabel="training frames", ylabel=label, title=title)
-        axes[k].set_xticks(sizes, [str(size) for size in sizes], minor=False)
-        axes[k].minorticks_off()
-    axes[0].legend()
-    figure.savefig(path, dpi=150)
+            axes.loglog(sizes, [point[k] for point in curve], "o-", label=name)
+        axes.set(xlabel="training frames", ylabel=("force error (meV/A)", "energy error (meV/atom)")[k], title=title)
+        axes.set_xticks(sizes, [str(size) for size in sizes], minor=False)
+        axes.minorticks_off()
+        axes.legend()
+
+    return draw
 
 
 def main() -> None:
@@ -140,7 +138,8 @@ def main() -> None:
         print(f"{size:>8}{row}", flush=True)
     args.out.mkdir(parents=True, exist_ok=True)
     title = f"{frames[0].get_chemical_formula()}, {len(group)} permutations"
-    draw(args.out / "learning_curve.png", args.sizes, curves, title)
+    panels = [panel(args.sizes, curves, k, title) for k in range(2)]
+    save_figure(args.out / "learning_curve.png", panels)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import pyff
 from pyff import data
 from pyff.md import MDReport, MDSettings, run_md, start_velocities
 from pyff.models import SchNet, SchNetConfig
-from pyff.train import TrainConfig, Trainer, evaluate
+from pyff.train import TrainConfig, Trainer, evaluate, save_figure
 
 Z = [8] * 64 + [1] * 128
 
@@ -88,18 +88,16 @@ def first_peak(r: np.ndarray, g: np.ndarray) -> float:
     return float(-b / (2 * a))
 
 
-def draw(path: Path, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def panel(curves: dict[str, tuple[np.ndarray, np.ndarray]]):
+    """What `save_figure` draws: the distributions by name."""
 
-    figure = Figure(figsize=(5, 3.5), layout="constrained")
-    axes = FigureCanvasAgg(figure).figure.add_subplot(
-        xlabel="r (A)", ylabel="g_OO(r)", title="liquid water, 64 molecules"
-    )
-    for label, (r, g) in curves.items():
-        axes.plot(r, g, label=label)
-    axes.legend()
-    figure.savefig(path, dpi=150)
+    def draw(axes) -> None:
+        for label, (r, g) in curves.items():
+            axes.plot(r, g, label=label)
+        axes.set(xlabel="r (A)", ylabel="g_OO(r)", title="liquid water, 64 molecules")
+        axes.legend()
+
+    return draw
 
 
 def main() -> None:
@@ -127,7 +125,7 @@ def main() -> None:
     curves = {"simulation": oxygen_rdf(snapshots, length), "data": oxygen_rdf([s.pos for s in frames], length)}
     peaks = {label: first_peak(*curve) for label, curve in curves.items()}
     print("first O-O peak: " + ", ".join(f"{label} {peak:.3f} A" for label, peak in peaks.items()))
-    draw(args.out / "rdf.png", curves)
+    save_figure(args.out / "rdf.png", [panel(curves)])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ from ase import Atoms
 from ase.io import read
 from ase.neighborlist import build_neighbor_list
 
+from pyff.analysis.free_energy import dihedral_angles
+from pyff.train import save_figure
+from pyff.units import ENERGY
+
 KNOWN = {"C7eq": (-85, 75), "C5": (-157, 160), "C7ax": (75, -60)}  # degrees
 WITHIN = 30  # degrees: angles of one conformer differ by as much between methods
 
@@ -41,11 +45,6 @@ def backbone(atoms: Atoms) -> tuple[list[int], list[int]]:
     raise SystemExit("no residue with a peptide bond on both sides was found")
 
 
-def dihedrals(atoms: Atoms, *quadruples: list[int]) -> list[float]:
-    """Angles in degrees, -180 to 180."""
-    return [(atoms.get_dihedral(*q) + 180) % 360 - 180 for q in quadruples]
-
-
 def closest(angles: list[float]) -> str:
     """Name of the known conformer within WITHIN degrees in both angles, or nothing."""
     for name, known in KNOWN.items():
@@ -54,24 +53,22 @@ def closest(angles: list[float]) -> str:
     return ""
 
 
-def draw(rows: list[tuple[float, float, float]], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
+def panel(rows: list[tuple[float, float, float]]):
+    """What `save_figure` draws: the minima (energy, phi, psi) on the map."""
     energy, phi, psi = np.array(rows).T
-    figure, axes = plt.subplots(figsize=(5.2, 4.4), layout="constrained")
-    points = axes.scatter(phi, psi, c=energy, cmap="viridis_r", zorder=3)
-    figure.colorbar(points, label="energy above the lowest minimum (kcal/mol)")
-    for name, (x, y) in KNOWN.items():
-        axes.plot(x, y, "k+", markersize=14, zorder=2)
-        axes.annotate(name, (x, y), textcoords="offset points", xytext=(8, 8))
-    axes.set(xlim=(-180, 180), ylim=(-180, 180), xlabel="phi (degrees)", ylabel="psi (degrees)",
-             title="minima found; + known conformers")  # fmt: skip
-    axes.set_xticks(range(-180, 181, 60))
-    axes.set_yticks(range(-180, 181, 60))
-    figure.savefig(path, dpi=150)
+
+    def draw(axes) -> None:
+        points = axes.scatter(phi, psi, c=energy, cmap="viridis_r", zorder=3)
+        axes.figure.colorbar(points, ax=axes, label="energy above the lowest minimum (kcal/mol)")
+        for name, (x, y) in KNOWN.items():
+            axes.plot(x, y, "k+", markersize=14, zorder=2)
+            axes.annotate(name, (x, y), textcoords="offset points", xytext=(8, 8))
+        axes.set(xlim=(-180, 180), ylim=(-180, 180), xlabel="phi (degrees)", ylabel="psi (degrees)",
+                 title="minima found; + known conformers")  # fmt: skip
+        axes.set_xticks(range(-180, 181, 60))
+        axes.set_yticks(range(-180, 181, 60))
+
+    return draw
 
 
 def main() -> None:
@@ -84,14 +81,14 @@ def main() -> None:
     lowest = min(m.get_potential_energy() for m in minima)
     rows, found = [], set()
     for k, atoms in enumerate(minima, 1):
-        above = (atoms.get_potential_energy() - lowest) * 23.0605480
-        phi, psi = dihedrals(atoms, *angles)
+        above = (atoms.get_potential_energy() - lowest) / ENERGY["kcal/mol"]
+        phi, psi = np.degrees(dihedral_angles(atoms.positions, angles))
         name = closest([phi, psi])
         found.add(name)
         rows.append((above, phi, psi))
         print(f"{k:3d}  {above:7.2f} kcal/mol   phi {phi:7.1f}   psi {psi:7.1f}   {name}")
     print("known conformers found: " + (", ".join(n for n in KNOWN if n in found) or "none"))
-    draw(rows, args.out)
+    save_figure(args.out, [panel(rows)])
     print(f"picture in {args.out}")
 
 

@@ -22,6 +22,7 @@ from ase.vibrations import Vibrations
 
 import pyff
 from pyff.cli import run
+from pyff.train import save_figure
 
 
 def command(*words: object) -> None:
@@ -53,19 +54,19 @@ def peaks(frequency: np.ndarray, intensity: np.ndarray, part: float = 0.03) -> n
     return frequency[find_peaks(intensity, prominence=part * intensity.max())[0]]
 
 
-def draw(path: Path, frequency: np.ndarray, intensity: np.ndarray, harmonic: np.ndarray, title: str) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def panel(frequency: np.ndarray, intensity: np.ndarray, harmonic: np.ndarray, title: str):
+    """What `save_figure` draws: the power spectrum above the harmonic frequencies."""
 
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    axes = FigureCanvasAgg(figure).figure.add_subplot(xlabel="frequency (cm$^{-1}$)", ylabel="modes per cm$^{-1}$")
-    axes.plot(frequency, intensity, linewidth=1.1, label="velocities of the simulation")
-    bottom = -0.12 * intensity.max()
-    axes.vlines(harmonic, bottom, 0, color="#c0392b", linewidth=1.2, label="harmonic, same model")
-    axes.axhline(0, color="black", linewidth=0.5)
-    axes.set(xlim=(0, 1.1 * harmonic.max()), ylim=(bottom, None), title=title)
-    axes.legend(loc="upper center")
-    figure.savefig(path, dpi=150)
+    def draw(axes) -> None:
+        axes.plot(frequency, intensity, linewidth=1.1, label="velocities of the simulation")
+        bottom = -0.12 * intensity.max()
+        axes.vlines(harmonic, bottom, 0, color="#c0392b", linewidth=1.2, label="harmonic, same model")
+        axes.axhline(0, color="black", linewidth=0.5)
+        axes.set(xlim=(0, 1.1 * harmonic.max()), ylim=(bottom, None), title=title)
+        axes.set(xlabel="frequency (cm$^{-1}$)", ylabel="modes per cm$^{-1}$")
+        axes.legend(loc="upper center")
+
+    return draw
 
 
 def main() -> None:
@@ -101,7 +102,7 @@ def main() -> None:
         print(f"{peak:7.1f}  {nearest:7.1f}  {peak - nearest:+7.1f}")
     print("harmonic frequencies: " + ", ".join(f"{f:.0f}" for f in harmonic))
     title = f"{atoms.get_chemical_formula()}, {args.model.stem}, {args.temperature:g} K"
-    draw(args.out / "compared.png", frequency, intensity, harmonic, title)
+    save_figure(args.out / "compared.png", [panel(frequency, intensity, harmonic, title)], aspect=2.3)
     print(f"picture in {args.out / 'compared.png'}")
 
 
