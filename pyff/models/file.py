@@ -21,7 +21,7 @@ from pyff import __version__
 from pyff._atomic import atomic_write
 from pyff.models.base import DirectModel
 from pyff.models.registry import ARCHITECTURES
-from pyff.models.schema import ModelFileError, ModelHeader, Units, first_problem, parse_header
+from pyff.models.schema import FileUnits, ModelFileError, ModelHeader, first_problem, parse_header
 
 if TYPE_CHECKING:
     from pyff.models.base import EnergyModel
@@ -225,9 +225,9 @@ def _config(cls: type, header: ModelHeader, path: str) -> Any:
     return config
 
 
-def _units(config) -> Units:
+def _units(config) -> FileUnits:
     """eV and A unless the hyper-parameters name others."""
-    return Units(energy=getattr(config, "energy_unit", "eV"), length=getattr(config, "length_unit", "Angstrom"))
+    return FileUnits(energy=getattr(config, "energy_unit", "eV"), length=getattr(config, "length_unit", "Angstrom"))
 
 
 def _architecture(name: str, path: str) -> type:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 
 from pyff.errors import PyffError
 
-__all__ = ["SCHEMA_VERSION", "ModelFileError", "ModelHeader", "Units", "parse_header"]
+__all__ = ["SCHEMA_VERSION", "FileUnits", "ModelFileError", "ModelHeader", "parse_header"]
 
 SCHEMA_VERSION = 1
 MAX_DEPTH = 16  # of the JSON values kept in `info`
@@ -47,7 +47,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Units(_Strict):
+class FileUnits(_Strict):
     """Units of every number in the file: eV and A for networks; kernel models keep those of their training data."""
 
     energy: Literal["eV", "meV", "Hartree", "kcal/mol", "kJ/mol"] = "eV"
@@ -67,7 +67,7 @@ class ModelHeader(_Strict):
     architecture: Annotated[str, Field(min_length=1, max_length=64)]
     hyperparameters: JsonDict
     dtype: Literal["float32", "float64"]
-    units: Units = Units()
+    units: FileUnits = FileUnits()
     cutoff: PositiveFloat | None
     elements: Annotated[list[Symbol], Field(min_length=1, max_length=118)]
     reference_energy: dict[Symbol, FiniteFloat]

@@ -95,7 +95,7 @@ def test_so3lr_cutoff_can_be_changed_in_the_file_and_afterwards(tmp_path):
     m.set_long_range(9.0)
     assert not any(p.requires_grad for p in m.parameters())
     with pytest.raises(ValueError, match="long_range_cutoff needs a model with long-range terms; PairModel has none"):
-        from _toy_model import PairModel
+        from _pair_model import PairModel
 
         pyff.Calculator(PairModel(), long_range_cutoff=5.0)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from _toy_model import PairModel
+from _pair_model import PairModel
 
 from pyff.models.file import model_header
 from pyff.train import CheckpointError, load_checkpoint

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 import torch
-from _toy_model import PairModel, morse_data
+from _pair_model import PairModel, morse_data
 
 import pyff
 from pyff.data import Dataset, from_arrays

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from _toy_model import PairModel, morse_data
+from _pair_model import PairModel, morse_data
 
 from pyff.train import Metrics, evaluate, predict
 from pyff.units import ENERGY, Units

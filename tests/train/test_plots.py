@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from _pair_model import PairModel, morse_data
 from _python import output_of
-from _toy_model import PairModel, morse_data
 from matplotlib.figure import Figure
 
 from pyff.train import epoch_curve, parity, predict, save_figure, training_panels

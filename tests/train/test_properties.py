@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from _graphs import random_crystal, random_molecule
-from _toy_model import PairConfig, PairModel
+from _pair_model import PairConfig, PairModel
 
 from pyff.batch import Output, System
 from pyff.data import Dataset, from_arrays

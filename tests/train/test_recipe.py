@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from _toy_model import morse_data
+from _pair_model import morse_data
 
 from pyff.data import from_arrays
 from pyff.errors import PyffError

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from _toy_model import PairConfig, PairModel, morse_data
+from _pair_model import PairConfig, PairModel, morse_data
 
 from pyff.train import CheckpointError, TrainConfig, Trainer, load_checkpoint, read_history
 
@@ -129,7 +129,7 @@ def test_resume_may_change_what_does_not_shape_the_steps(tmp_path):
 
 PROGRAM = """
 import sys
-from _toy_model import PairModel, morse_data
+from _pair_model import PairModel, morse_data
 from pyff.train import TrainConfig, Trainer
 config = TrainConfig(max_epochs=100000, patience=None, batch_size=5)
 report = Trainer(PairModel(), config, sys.argv[1]).fit(morse_data(23), morse_data(6, seed=1))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from _toy_model import PairConfig, PairModel, morse_data
+from _pair_model import PairConfig, PairModel, morse_data
 
 import pyff
 from pyff.data import Dataset, reference_energies
