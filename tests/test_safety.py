@@ -15,6 +15,8 @@ _BUILTINS = {"eval", "exec", "compile", "__import__", "builtins.eval", "builtins
 _CALLS = {"os.system", "os.popen", "yaml.load", "yaml.load_all", "yaml.full_load", "yaml.unsafe_load", "pd.read_pickle"}
 _CALLS |= {"yaml.unsafe_load_all", "yaml.full_load_all", "pandas.read_pickle", "torch.hub.load", "torch.jit.load"}
 
+_GUESSING = {"ase.io.read", "ase.io.iread"}
+
 
 def _is_constant(node: ast.expr | None, value: bool) -> bool:
     return isinstance(node, ast.Constant) and node.value is value
@@ -42,6 +44,8 @@ def _call_faults(node: ast.Call, aliases: dict[str, str]) -> list[str]:
     faults = [name] if name in _BUILTINS | _CALLS else []
     if name == "torch.load" and not _is_constant(keywords.get("weights_only"), True):
         faults.append("torch.load without weights_only=True")
+    if name in _GUESSING and "format" not in keywords:
+        faults.append(f"{name} without format: ASE would try formats that unpickle")
     if "weights_only" in keywords and not _is_constant(keywords["weights_only"], True):
         faults.append("weights_only must be the constant True")
     if "allow_pickle" in keywords and not _is_constant(keywords["allow_pickle"], False):
@@ -86,6 +90,8 @@ def test_module_executes_no_contents(path: Path):
         "from yaml import unsafe_load as safe\nsafe(f)",
         "eval(text)",
         "import builtins as b\nb.exec(text)",
+        "from ase.io import read\nread(p)",
+        "import ase.io as io\nio.iread(p, index=0)",
         "import os\nos.system(c)",
         "import subprocess\nsubprocess.run(c, shell=True)",
     ],
@@ -101,6 +107,8 @@ def test_scan_finds(text):
         "import numpy as np\nnp.load(p, allow_pickle=False)",
         "import yaml\nyaml.safe_load(f)",
         "model.eval()",
+        "from ase.io import read\nread(p, format='extxyz')",
+        "from pyff.data import read\nread(p)",
         "import re\nre.compile(p)",
         "import pickletools\npickletools.genops(b)",
         "from safetensors.torch import load",

@@ -86,11 +86,10 @@ def group(
 
 def _structure(path: Path, Z: np.ndarray) -> Atoms:
     """The ideal structure of a file, whose atoms are those of the data."""
-    from ase.io import read
-
     from pyff.errors import PyffError
+    from pyff.md import read_structure
 
-    atoms = read(path)
+    atoms = read_structure(path)
     if atoms.numbers.tolist() != np.asarray(Z).tolist():
         raise PyffError(f"{path} must have the atoms of the data set in the same order; it has {atoms.symbols}")
     return atoms
