@@ -69,10 +69,10 @@ def _to_npz(source: Path, target: Path, theory: str, options: dict) -> int:
 def _to_extxyz(source: Path, target: Path) -> int:
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
-    from ase.io import write
 
     from pyff.interfaces.sgdml import read_sgdml
     from pyff.interfaces.sgdml.training import data_of_arrays
+    from pyff.md import write_frames
 
     data = data_of_arrays(read_sgdml(source, "d"))
     stated = {"energy_unit": data.energy_unit, "length_unit": data.length_unit}
@@ -83,5 +83,5 @@ def _to_extxyz(source: Path, target: Path) -> int:
         labels = {} if data.energy is None else {"energy": data.energy[k]}
         frame.calc = SinglePointCalculator(frame, forces=data.forces[k], **labels)
         frames.append(frame)
-    write(target, frames, format="extxyz")
+    write_frames(target, frames)
     return len(data)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pyff._atomic import atomic_write
 from pyff._figure import save_figure
 from pyff._interrupt import Interrupt
 from pyff.cli import INTERRUPTED
@@ -14,6 +12,7 @@ from pyff.cli.console import Console
 from pyff.cli.output import XYZ, require_output
 from pyff.cli.start import Start, described
 from pyff.cli.threads import threads_for
+from pyff.md import write_frames
 from pyff.models.identity import model_identity
 from pyff.sampling import HopSettings, HopState, MinimaLog, discovery_panel, hop_minima, visit_panel
 
@@ -77,7 +76,7 @@ def run_minima(console: Console, model: Path, start: Start, options: MinimaOptio
 def _conclude(console: Console, state: HopState, options: MinimaOptions, interrupted: bool) -> int:
     picture = options.picture
     if state.minima:
-        _write_minima(options.out, state)
+        write_frames(options.out, (state.structure(k) for k in state.sorted()))
         save_figure(picture, [visit_panel(state), discovery_panel(state)], size=3.8, aspect=1.4)
         _show(console, state)
     lowest = state.sorted()
@@ -100,14 +99,6 @@ def _conclude(console: Console, state: HopState, options: MinimaOptions, interru
         return INTERRUPTED
     console.say(f"minima by energy in {options.out}, record in {options.record}, picture in {picture}")
     return 0
-
-
-def _write_minima(path: Path, state: HopState) -> None:
-    from ase.io.extxyz import write_extxyz
-
-    text = io.StringIO()
-    write_extxyz(text, [state.structure(k) for k in state.sorted()])
-    atomic_write(path, text.getvalue())
 
 
 def _show(console: Console, state: HopState) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
-from ase.io import write
 
 from pyff._atomic import atomic_write
 from pyff._figure import save_figure
@@ -18,6 +16,7 @@ from pyff.cli.console import Console
 from pyff.cli.output import require_output
 from pyff.cli.start import Start, described
 from pyff.errors import PyffError
+from pyff.md import write_frames
 
 __all__ = ["ScanOptions", "run_scan"]
 
@@ -88,8 +87,6 @@ def _bond(text: str, n: int) -> tuple[int, int]:
 def _write(out: Path, structures: Path, x: np.ndarray, path: list[Atoms], energies: np.ndarray, label: str) -> None:
     rows = [f"{a:.10g},{e:.10g}" for a, e in zip(x, energies)]
     atomic_write(out, "\n".join([f"{label},energy (eV)", *rows]) + "\n")
-    text = io.StringIO()
     for atoms, energy in zip(path, energies):
         atoms.info["energy"] = energy
-        write(text, atoms, format="extxyz")
-    atomic_write(structures, text.getvalue())
+    write_frames(structures, path)

@@ -15,7 +15,7 @@ from pyff.md.stability import (
     summarize_stability,
 )
 from pyff.md.structures import read_structure
-from pyff.md.trajectory import TrajectoryWriter, last_frame, repair, write_structure
+from pyff.md.trajectory import TrajectoryWriter, last_frame, repair, write_frames, write_structure
 
 __all__ = [
     "BOND_SCALE",
@@ -42,5 +42,6 @@ __all__ = [
     "start_velocities",
     "summarize_stability",
     "without_net_motion",
+    "write_frames",
     "write_structure",
 ]

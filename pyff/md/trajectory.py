@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from ase import Atoms
@@ -11,7 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from pyff._atomic import atomic_write
 
-__all__ = ["TrajectoryWriter", "last_frame", "repair", "write_structure"]
+__all__ = ["TrajectoryWriter", "last_frame", "repair", "write_frames", "write_structure"]
 
 
 class TrajectoryWriter:
@@ -44,17 +45,26 @@ def write_structure(path: str | os.PathLike, atoms: Atoms) -> None:
     atomic_write(path, _as_text(atoms, {}))
 
 
-def _as_text(atoms: Atoms, info: dict[str, float | int]) -> str:
-    from ase.io.extxyz import write_extxyz
+def write_frames(path: str | os.PathLike, frames: Iterable[Atoms]) -> None:
+    """Structures as extxyz, with their `info` and stored results; the file is replaced when the new one is complete."""
+    atomic_write(path, _extxyz(list(frames)))
 
+
+def _as_text(atoms: Atoms, info: dict[str, float | int]) -> str:
     frame = atoms.copy()
     frame.set_constraint()
     frame.info.update(info)
     if atoms.calc is not None:
         forces = atoms.get_forces(apply_constraint=False)
         frame.calc = SinglePointCalculator(frame, energy=atoms.get_potential_energy(), forces=forces)
+    return _extxyz([frame])
+
+
+def _extxyz(frames: list[Atoms]) -> str:
+    from ase.io.extxyz import write_extxyz
+
     text = io.StringIO()
-    write_extxyz(text, [frame])
+    write_extxyz(text, frames)
     return text.getvalue()
 
 
