@@ -31,6 +31,7 @@ struct GdmlMatrixParams {
   std::int64_t stride;  // of the rows of out, at least 3N M2 (+ M2)
   double* scratch;      // the elements of cpu/gdml_memory.hpp
   int threads;
+  std::int64_t begin, end;  // blocks of math/gdml_blocks.hpp of this call, by the CPU; CUDA works off all
 };
 
 // Chosen columns of that matrix, each contiguous: out [C, 3N M1 (+ M1)]. They are sorted by the geometry they belong
@@ -50,6 +51,7 @@ struct GdmlColumnsParams {
   double* out;
   double* scratch;  // the elements of cpu/gdml_memory.hpp
   int threads;
+  std::int64_t begin, end;  // blocks (q, row) of this call, by the CPU; CUDA works off all
 };
 
 }  // namespace pyff

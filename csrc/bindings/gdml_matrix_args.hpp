@@ -7,6 +7,7 @@
 
 #include "api/gdml.hpp"
 #include "bindings/module.hpp"
+#include "math/gdml_blocks.hpp"
 
 namespace {
 
@@ -34,7 +35,9 @@ inline pyff::GdmlMatrixParams gdml_matrix_params(const GdmlGeometryArgs& rows, c
           pointer<double>(out),
           stride,
           nullptr,
-          threads};
+          threads,
+          0,
+          pyff::PYFF_ISA::GdmlBlocks{std::get<0>(rows), std::get<0>(columns), upper}.count()};
 }
 
 // points, and the addresses of point, first, component, target
@@ -60,7 +63,9 @@ inline pyff::GdmlColumnsParams gdml_columns_params(const GdmlGeometryArgs& rows,
           index(target),
           pointer<double>(out),
           nullptr,
-          threads};
+          threads,
+          0,
+          n_points * std::get<0>(rows)};
 }
 
 }  // namespace

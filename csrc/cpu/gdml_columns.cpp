@@ -49,7 +49,7 @@ void run(const GdmlColumnsParams& p, GdmlPair<Profile>& pair, const double* tabl
 
 void gdml_columns(const GdmlColumnsParams& p) {
   const GdmlShape s(p.n_atoms);
-  const std::int64_t n_pairs = p.n_atoms * (p.n_atoms - 1) / 2, count = p.n_points * p.rows.n;
+  const std::int64_t n_pairs = p.n_atoms * (p.n_atoms - 1) / 2, count = p.end - p.begin;
   const double flop = 32.0 * static_cast<double>(p.n_perms * count) * static_cast<double>(n_pairs);
   const int threads = flop < kParallelThreshold ? 1 : p.threads;
   double* const tables = gdml_aligned(p.scratch);
@@ -61,7 +61,7 @@ void gdml_columns(const GdmlColumnsParams& p) {
   with_radial_profile(p.profile, [&](const auto& profile) {
     parallel_ranges(threads, count, [&](int thread, std::int64_t begin, std::int64_t end) {
       GdmlPair pair(p.n_atoms, p.n_perms, profile, own + thread * gdml_thread_elements(p.n_atoms, p.n_perms));
-      run(p, pair, tables, begin, end);
+      run(p, pair, tables, p.begin + begin, p.begin + end);
     });
   });
 }

@@ -62,7 +62,7 @@ void gdml_matrix(const GdmlMatrixParams& p) {
   const GdmlBlocks blocks{p.rows.n, p.columns.n, p.upper};
   const GdmlShape s(p.n_atoms);
   const std::int64_t n_pairs = p.n_atoms * (p.n_atoms - 1) / 2;
-  const double flop = 66.0 * static_cast<double>(p.n_perms * blocks.count()) * static_cast<double>(n_pairs);
+  const double flop = 66.0 * static_cast<double>(p.n_perms * (p.end - p.begin)) * static_cast<double>(n_pairs);
   const int threads = flop < kParallelThreshold ? 1 : p.threads;
   double* const tables = gdml_aligned(p.scratch);
   double* const own = tables + p.columns.n * gdml_table_elements(p.n_atoms);
@@ -71,9 +71,9 @@ void gdml_matrix(const GdmlMatrixParams& p) {
       gdml_table(s, p.columns.x + j * n_pairs, p.columns.g + 3 * j * n_pairs, tables + j * s.table());
   });
   with_radial_profile(p.profile, [&](const auto& profile) {
-    parallel_ranges(threads, blocks.count(), [&](int thread, std::int64_t begin, std::int64_t end) {
+    parallel_ranges(threads, p.end - p.begin, [&](int thread, std::int64_t begin, std::int64_t end) {
       GdmlPair pair(p.n_atoms, p.n_perms, profile, own + thread * gdml_thread_elements(p.n_atoms, p.n_perms));
-      run(p, pair, tables, blocks, begin, end);
+      run(p, pair, tables, blocks, p.begin + begin, p.begin + end);
     });
   });
 }

@@ -76,7 +76,8 @@ struct Problem {
   std::int64_t width() const { return (3 * n + energies) * columns.m; }
 
   pyff::GdmlMatrixParams matrix(Doubles& out) const {
-    return {n, rows.view(), columns.view(), p, perms.data(), profile, energies, false, out.data(), width(), nullptr, 1};
+    return {n, rows.view(), columns.view(),    p, perms.data(), profile, energies, false, out.data(), width(), nullptr,
+            1, 0,           rows.m * columns.m};
   }
 };
 
@@ -115,7 +116,9 @@ struct Chosen {
             target.data(),
             out.data(),
             nullptr,
-            1};
+            1,
+            0,
+            static_cast<std::int64_t>(point.size()) * q.rows.m};
   }
 };
 

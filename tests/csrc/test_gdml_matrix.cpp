@@ -1,4 +1,6 @@
 // The shipped kernel matrices against dense Jacobians.
+#include <cstring>
+
 #include "check.hpp"
 #include "cpu/dispatch.hpp"
 #include "cpu/gdml_memory.hpp"
@@ -50,6 +52,33 @@ void check_columns(const Problem& q, int threads) {
       CHECK_NEAR(got[t * q.height() + row], want[row * q.width() + chosen.column[t]], tolerance);
 }
 
+// kernel(p), as a whole and in two parts, writes the same bits.
+template <class Params, class Kernel>
+void check_parts(Params p, Doubles& out, Kernel&& kernel) {
+  kernel(p);
+  const Doubles whole = out;
+  const std::int64_t end = p.end, middle = end / 2;
+  out.assign(out.size(), NAN);
+  p.end = middle;
+  kernel(p);
+  p.begin = middle, p.end = end;
+  kernel(p);
+  CHECK(std::memcmp(out.data(), whole.data(), out.size() * sizeof(double)) == 0);
+}
+
+void check_parts(const Problem& q, int threads) {
+  Doubles matrix(q.height() * q.width(), NAN), memory = scratch(q, q.columns.m, threads);
+  auto p = q.matrix(matrix);
+  p.scratch = memory.data(), p.threads = threads;
+  check_parts(p, matrix, [](const auto& part) { pyff::gdml_matrix(part); });
+  const Chosen chosen(q);
+  Doubles columns(chosen.column.size() * q.height(), NAN);
+  memory = scratch(q, q.rows.m, threads);
+  auto c = chosen.params(q, columns);
+  c.scratch = memory.data(), c.threads = threads;
+  check_parts(c, columns, [](const auto& part) { pyff::gdml_columns(part); });
+}
+
 template <class Check>
 void for_problems(Check&& check) {
   for (int kind : {0, 1})
@@ -67,6 +96,10 @@ void for_problems(Check&& check) {
 TEST(gdml_matrix_equals_dense_jacobians) { for_problems(check_matrix); }
 
 TEST(gdml_columns_equal_dense_jacobians) { for_problems(check_columns); }
+
+TEST(gdml_matrices_in_parts_are_the_same_bits) {
+  for_problems([](auto... q) { check_parts(q...); });
+}
 
 TEST(gdml_matrix_in_parts_of_the_permutations) {
   Problem q(20, 2, 2, 2, 0, true);  // 33 copies of the two do not fit into the cache together
@@ -88,6 +121,7 @@ TEST(gdml_gram_is_the_upper_triangle) {
       Doubles got(want.size(), NAN), memory = scratch(q, q.columns.m, threads);
       auto p = q.matrix(got);
       p.upper = true;
+      p.end = q.rows.m * (q.rows.m + 1) / 2;
       p.scratch = memory.data();
       p.threads = threads;
       pyff::gdml_matrix(p);
