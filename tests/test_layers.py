@@ -18,7 +18,7 @@ _TENSORS = _BASE | {"neighbors", "ops"}
 _NETWORKS = _TENSORS | {"nn", "solvers", "models"}
 # a Potential, no concrete model
 _POTENTIALS = _TENSORS | {"data", "models.base", "models.registry", "models.file", "models.identity"}
-_WORKFLOWS = {"train", "md", "sampling", "analysis", "verify", "testing"}
+_WORKFLOWS = {"train", "md", "sampling", "analysis", "testing"}
 ALLOWED: dict[str, set[str]] = {
     "_atomic": set(),
     "_core": set(),
@@ -42,7 +42,6 @@ ALLOWED: dict[str, set[str]] = {
     "md": _POTENTIALS,
     "sampling": _POTENTIALS | {"md"},
     "analysis": _POTENTIALS | {"md"},
-    "verify": _POTENTIALS | {"md", "testing"},
     "testing": _POTENTIALS,
     "demo": _BASE,
     "calculators": _NETWORKS | _WORKFLOWS | {"data"},
@@ -105,6 +104,10 @@ def _modules() -> list[Path]:
 
 def _layer(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def test_every_layer_of_the_diagram_is_there():
+    assert {_layer(path) for path in _modules()} | {"_core"} == set(ALLOWED)
 
 
 @pytest.mark.parametrize("path", _modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
