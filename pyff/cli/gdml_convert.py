@@ -11,6 +11,7 @@ from pyff.cli.app import Debug, EnergyKey, ForcesKey, Json, Quiet, Units, _examp
 from pyff.cli.console import Console
 from pyff.cli.gdml import Overwrite, gdml
 from pyff.cli.gdml_group import app
+from pyff.cli.output import XYZ, require_output
 
 __all__ = ["app"]
 
@@ -36,17 +37,12 @@ def convert(
 
     All frames must have the same atoms in the same order, and the same cell. Numbers stay in their units.
     """
-    from pyff.errors import PyffError
-
     console = Console(quiet, json)
-    if target.exists() and not overwrite:
-        raise PyffError(f"{target} exists; overwrite it with -o")
+    require_output(target, (".npz", *XYZ), option="TARGET", overwrite=overwrite)
     if target.suffix == ".npz":
         n = _to_npz(source, target, theory, {"units": units, "energy_key": energy_key, "forces_key": forces_key})
-    elif target.suffix in (".xyz", ".extxyz"):
-        n = _to_extxyz(source, target)
     else:
-        raise PyffError(f"the target must end in .npz, .xyz or .extxyz; received {target}")
+        n = _to_extxyz(source, target)
     after = f"; next: pyff gdml all {target} N_TRAIN N_VALID" if target.suffix == ".npz" else ""
     console.say(f"wrote {n} frames to {target}{after}")
     console.result(file=target, frames=n)

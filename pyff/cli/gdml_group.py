@@ -12,6 +12,7 @@ from pyff.cli.app import Debug, Json, Quiet, _examples
 from pyff.cli.console import Console
 from pyff.cli.gdml import Overwrite, gdml
 from pyff.cli.gdml_training import app
+from pyff.cli.output import require_output
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -58,13 +59,11 @@ def group(
     from pyff.interfaces.sgdml.training import data_of_arrays
     from pyff.models.gdml.symmetry import frames_group, supercell_group
 
-    console = Console(quiet, json)
+    console, out = Console(quiet, json), out or Path(f"{dataset.stem}-group.npz")
+    require_output(out, (".npz",), overwrite=overwrite)
     data = data_of_arrays(read_sgdml(dataset, "d"))
     if data.cell is None:
         raise PyffError(f"{dataset} must be of a crystal, with a lattice; it has none. Molecules: pyff gdml create")
-    out = out or Path(f"{dataset.stem}-group.npz")
-    if out.exists() and not overwrite:
-        raise PyffError(f"{out} exists; overwrite it with -o, or name another file with --out")
     try:
         if ideal is None:
             found = frames_group(data.Z, data.pos, data.cell, adsorbate or ())

@@ -28,7 +28,8 @@ def require_output(
     --overwrite says: nobody named them as output. ways: what the user may add where a file exists.
     """
     if out.suffix not in suffixes:
-        raise PyffError(f"{option} must end in {' or '.join(suffixes)}; received {out}")
+        endings = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
+        raise PyffError(f"{option} must end in {endings}; received {out}")
     if not out.parent.is_dir():
         raise PyffError(f"{option} must lie in a folder that exists; received {out}")
     read = {path.resolve() for path in inputs}

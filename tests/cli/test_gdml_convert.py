@@ -67,9 +67,9 @@ def test_errors_name_the_fix(folder, capsys):
     for command in (("all", "a.extxyz", "3", "2"), ("show", "a.extxyz"), ("group", "a.extxyz")):
         assert "`pyff gdml convert a.extxyz NAME.npz` makes one" in failed(*command)
     assert "--units" in failed("convert", "a.extxyz", "water.npz")
-    assert "must end in .npz" in failed("convert", "a.extxyz", "water.db")
+    assert "TARGET must end in .npz, .xyz or .extxyz" in failed("convert", "a.extxyz", "water.db")
     assert run(["gdml", "convert", "a.extxyz", "water.npz", "--units", "eV,Angstrom"]) == 0
-    assert "overwrite it with -o" in failed("convert", "a.extxyz", "water.npz", "--units", "eV,Angstrom")
+    assert "exists already: add --overwrite" in failed("convert", "a.extxyz", "water.npz", "--units", "eV,Angstrom")
     mixed = frames(False)
     mixed[4].numbers = [1, 8, 1]
     write("mixed.extxyz", mixed)

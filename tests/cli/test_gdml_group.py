@@ -67,7 +67,7 @@ def test_group_of_an_ideal_structure_with_an_adsorbate(folder, capsys):
 def test_errors_name_the_fix(folder, capsys):
     assert run(["gdml", "group", "copper.npz"]) == 0
     assert run(["gdml", "group", "copper.npz"]) == 1
-    assert "overwrite it with -o" in capsys.readouterr().err
+    assert "exists already: add --overwrite" in capsys.readouterr().err
     arrays = read_sgdml(folder / "copper.npz", "d")
     write_sgdml("open.npz", {name: value for name, value in arrays.items() if name != "lattice"})
     assert run(["gdml", "group", "open.npz"]) == 1
