@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ def solve_iteratively(
 
     Where the last 100 changes of the residual cancel, conjugate gradients start again from there with 1.2 times the
     columns, at most six times and within the limit of memory. An existing checkpoint is gone on from, with the iterates
-    that an uninterrupted run would have had. The first Ctrl-C ends after the step in hand (result: `interrupted`), the
-    second at once.
+    that an uninterrupted run would have had. The first Ctrl-C ends after the step in hand (result: `interrupted`), or
+    the building of a preconditioner; the second at once.
 
     Args:
         operator: K; see `Operator`.
@@ -54,8 +55,8 @@ def solve_iteratively(
     if y.shape != (operator.size,) or (x is not None and x.shape != y.shape):
         raise ValueError(f"y and x must have shape [{operator.size}]; received {list(y.shape)}")
     settings = settings or IterativeSettings()
-    with Interrupt() as interrupt:
-        run = _Run(operator, y, ridge, settings, interrupt, progress or (lambda _: None), snapshot or (lambda _: None))
+    run = _Run(operator, y, ridge, settings, progress or (lambda _: None), snapshot or (lambda _: None))
+    with run.interrupt as interrupt:
         try:
             run.begin_or_go_on(x, columns)
             while not interrupt.requested and run.advance():
@@ -72,10 +73,11 @@ class _StoppedError(Exception):
 class _Run:
     """One call of `solve_iteratively`."""
 
-    def __init__(self, operator: Operator, y: Tensor, ridge: float, settings: IterativeSettings, interrupt: Interrupt,
+    def __init__(self, operator: Operator, y: Tensor, ridge: float, settings: IterativeSettings,
                  show: Callable[[Progress], object], snapshot: Callable[[Solution], object]) -> None:  # fmt: skip
         self.operator, self.y, self.ridge, self.settings = operator, y, ridge, settings
-        self.interrupt, self.show, self.snapshot = interrupt, show, snapshot
+        self.show, self.snapshot = show, snapshot
+        self.interrupt, self.is_building = Interrupt(self.hear), False
         self.norm_y = float(y.norm())
         self.rng = np.random.default_rng(settings.seed)
         self.path = None if settings.checkpoint is None else Path(settings.checkpoint)
@@ -85,6 +87,19 @@ class _Run:
 
     def product(self, v: Tensor) -> Tensor:
         return self.operator(v).add_(v, alpha=self.ridge)
+
+    def hear(self, text: str) -> None:
+        """The first Ctrl-C; a preconditioner that is being built, for minutes maybe, has nothing to keep."""
+        if self.is_building:
+            raise _StoppedError
+
+    @contextlib.contextmanager
+    def building(self) -> Iterator[None]:
+        self.is_building = True
+        try:
+            yield
+        finally:
+            self.is_building = False
 
     def tick(self, stage: str, done: int, total: int) -> None:
         if self.interrupt.requested:
@@ -107,10 +122,11 @@ class _Run:
         if self.preconditioner is not None and kind == "leverage":
             scores = self.preconditioner.leverage_scores()
         self.preconditioner = None  # its memory is needed
-        if columns is None:
-            made = nystroem(self.operator, rank, self.ridge, kind, self.rng, scores=scores, progress=self.tick)
-        else:
-            made = self.from_columns(choices.in_blocks(columns), len(columns))
+        with self.building():
+            if columns is None:
+                made = nystroem(self.operator, rank, self.ridge, kind, self.rng, scores=scores, progress=self.tick)
+            else:
+                made = self.from_columns(choices.in_blocks(columns), len(columns))
         cg = ConjugateGradients.start(self.product, made, self.y, x)
         earlier = () if before is None else (*before.earlier, before.cg.norms)
         self.preconditioner = made
@@ -120,10 +136,13 @@ class _Run:
         """Take up a checkpoint: the same preconditioner from the same columns in the same blocks."""
         self.rng.bit_generator.state = state.random
         self.state = state
-        if self.settings.preconditioner == "eigen":
-            self.preconditioner = nystroem(self.operator, state.rank, self.ridge, "eigen", self.rng, progress=self.tick)
-        else:
-            self.preconditioner = self.from_columns(choices.fixed(state.columns, state.blocks), state.rank)
+        with self.building():
+            if self.settings.preconditioner == "eigen":
+                self.preconditioner = nystroem(
+                    self.operator, state.rank, self.ridge, "eigen", self.rng, progress=self.tick
+                )
+            else:
+                self.preconditioner = self.from_columns(choices.fixed(state.columns, state.blocks), state.rank)
 
     def from_columns(self, choose: Choose, rank: int) -> NystroemPreconditioner:
         factor = partial_cholesky(self.operator, rank, choose, progress=self.tick)

@@ -176,10 +176,11 @@ def test_damaged_checkpoint_is_named(tmp_path, operator):
         solve_iteratively(operator, vector(N), RIDGE, IterativeSettings(checkpoint=path))
 
 
-def test_ctrl_c_while_building_ends_within_a_second(tmp_path):
+@pytest.mark.parametrize("seconds", [0.02, 5.0])
+def test_ctrl_c_while_building_ends_within_a_second(tmp_path, seconds):
     class Slow(DenseOperator):
         def columns(self, indices):
-            time.sleep(0.02)
+            time.sleep(seconds)
             return super().columns(indices)
 
     slow = Slow(with_spectrum(decaying(N)))
