@@ -31,7 +31,8 @@ def dilated(atoms: Atoms, factor: float) -> Atoms:
 def stretched(atoms: Atoms, i: int, j: int, length: float) -> Atoms:
     """The molecule with atoms i and j `length` A apart: what hangs on j moves with it, along the line from i to j.
 
-    Raises ValueError where i and j are the same, lie in a ring, or the structure is periodic.
+    Raises ValueError where i and j are the same, lie in a ring, belong to one molecule without being bonded, or the
+    structure is periodic.
     """
     n = len(atoms)
     if not (0 <= i < n and 0 <= j < n and i != j):
@@ -41,12 +42,25 @@ def stretched(atoms: Atoms, i: int, j: int, length: float) -> Atoms:
     part = _side(atoms, i, j)
     if part[i]:
         names = [f"{chemical_symbols[atoms.numbers[k]]}{k}" for k in (i, j)]
+        if (min(i, j), max(i, j)) not in _bonds(atoms):
+            raise ValueError(f"{names[0]} and {names[1]} are not bonded; bonds: {_bonds_text(atoms, i, j)}")
         raise ValueError(f"{names[0]} and {names[1]} lie in a ring: no part of the molecule can move alone")
     vector = atoms.positions[j] - atoms.positions[i]
     distance = np.linalg.norm(vector)
     moved = atoms.copy()
     moved.positions[part] += (length - distance) / distance * vector
     return moved
+
+
+def _bonds(atoms: Atoms) -> list[tuple[int, int]]:
+    bonds = bonded_pairs(atoms)
+    return list(zip(bonds.idx_i.tolist(), bonds.idx_j.tolist()))
+
+
+def _bonds_text(atoms: Atoms, i: int, j: int) -> str:
+    """The bonds of atoms i and j."""
+    name = lambda k: f"{chemical_symbols[atoms.numbers[k]]}{k}"  # noqa: E731
+    return ", ".join(f"{name(a)}-{name(b)}" for a, b in _bonds(atoms) if {a, b} & {i, j}) or "none"
 
 
 def _side(atoms: Atoms, i: int, j: int) -> np.ndarray:

@@ -40,7 +40,7 @@ def run_scan(console: Console, model: Path, start: Start, options: ScanOptions) 
     )
     atoms = start.atoms()
     x, path, label, own = _path(atoms, options)
-    calculator = start.calculator(console, model, atoms)
+    calculator = start.calculator(console, model, atoms, needs_forces=False)
     energies = path_energies(path, calculator)
     _write(options.out, structures, x, path, energies, label)
     title = f"{atoms.get_chemical_formula()}, {model.name}"

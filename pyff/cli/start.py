@@ -11,7 +11,7 @@ from ase import Atoms
 from pyff.calculators import Calculator
 from pyff.cli.console import Console
 from pyff.data.from_ase import total_charge, unpaired_electrons
-from pyff.errors import UnseenElementError
+from pyff.errors import PyffError, UnseenElementError
 from pyff.md import read_structure
 from pyff.models.base import EnergyModel
 from pyff.models.identity import IDENTITY
@@ -39,11 +39,18 @@ class Start:
         atoms.info = {name: value for name, value in atoms.info.items() if name not in IDENTITY}
         return atoms
 
-    def calculator(self, console: Console, model: Path, atoms: Atoms) -> Calculator:
-        """The model in a file, for `atoms`. Raises UnseenElementError if it does not know their elements."""
+    def calculator(self, console: Console, model: Path, atoms: Atoms, needs_forces: bool = True) -> Calculator:
+        """The model in a file, for `atoms`.
+
+        Raises UnseenElementError if it does not know their elements, PyffError if it has no forces where it needs them.
+        """
         calculator = Calculator(
             model, self.device, self.dtype, long_range_cutoff=self.long_range_cutoff, ewald=self.ewald or None
         )
+        if needs_forces and "forces" not in calculator.implemented_properties:
+            raise PyffError(
+                f"{model} gives energies and no forces: nothing can move by it. `pyff scan` draws its energy"
+            )
         try:
             calculator.model.check_elements(torch.as_tensor(atoms.numbers, device=calculator.device))
         except UnseenElementError as error:

@@ -19,7 +19,7 @@ __all__ = ["epoch_curve", "parity", "save_figure", "size_curve", "training_panel
 
 _MOST_POINTS = 20_000  # more would only make the file large
 _TITLES = {
-    "energy": "energy, mean removed", "forces": "force components", "stress": "stress components",
+    "energy": "energy, mean per atom removed", "forces": "force components", "stress": "stress components",
     "dipole": "dipole components", "charges": "atomic charges", "hirshfeld": "Hirshfeld ratios", "target": "target",
 }  # fmt: skip
 

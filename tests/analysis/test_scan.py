@@ -37,6 +37,8 @@ def test_bonds_that_cannot_be_stretched_are_named():
     benzene = molecule("C6H6")
     with pytest.raises(ValueError, match="C0 and C1 lie in a ring"):
         stretched(benzene, 0, 1, 2.0)
+    with pytest.raises(ValueError, match="C0 and C2 are not bonded; bonds: C0-C1, C0-C5, C0-H6, C1-C2, C2-C3, C2-H8"):
+        stretched(benzene, 0, 2, 2.0)
     with pytest.raises(ValueError, match=r"two of the atoms 0..11; received 3 and 12"):
         stretched(benzene, 3, 12, 2.0)
     with pytest.raises(ValueError, match="periodic structure"):

@@ -49,6 +49,14 @@ def test_fit_makes_a_model_that_test_and_calculator_read(here, capsys):
     assert run(["info", "krr.safetensors"]) == 0 and "coulomb_krr" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["md", "relax", "stability", "minima", "client"])
+def test_nothing_moves_by_a_model_without_forces(command, capsys):
+    assert run(["krr", "fit", *DATA, "--train", "20", "--inner", "2", "--sigma", "64", "--lam", "1e-7", "--quiet"]) == 0
+    start = ["--start", "start.xyz", "--socket", "none"] if command == "client" else ["start.xyz"]
+    assert run([command, "krr.safetensors", *start]) == 1
+    assert "krr.safetensors gives energies and no forces" in capsys.readouterr().err
+
+
 def test_cross_validation_reports_each_fold(capsys):
     said = result(["krr", "cv", *DATA, "--folds", "3", "--inner", "2", "--sigma", "4,16", "--lam", "1e-8"], capsys)
     assert len(said["folds"]) == 3 and said["unit"] == "kcal/mol" and said["mae"] < 1.0
