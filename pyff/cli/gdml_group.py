@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from pyff.cli.app import Debug, Json, Quiet, _examples
@@ -15,6 +14,7 @@ from pyff.cli.gdml_training import app
 from pyff.cli.output import require_output
 
 if TYPE_CHECKING:
+    import numpy as np
     from ase import Atoms
 
 __all__ = ["app"]
@@ -89,6 +89,6 @@ def _structure(path: Path, Z: np.ndarray) -> Atoms:
     from pyff.md import read_structure
 
     atoms = read_structure(path)
-    if atoms.numbers.tolist() != np.asarray(Z).tolist():
+    if atoms.numbers.tolist() != Z.tolist():
         raise PyffError(f"{path} must have the atoms of the data set in the same order; it has {atoms.symbols}")
     return atoms

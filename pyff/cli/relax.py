@@ -9,7 +9,7 @@ from pathlib import Path
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
 from pyff.cli.output import XYZ, require_output
-from pyff.cli.start import Start, described
+from pyff.cli.start import Start, described, warn_of_moving_cell
 from pyff.cli.threads import threads_for
 from pyff.errors import PyffError
 from pyff.md import TrajectoryWriter, relax, write_structure
@@ -37,6 +37,8 @@ def run_relax(console: Console, model: Path, start: Start, options: RelaxOptions
         require_output(options.trajectory, XYZ, option="--trajectory", overwrite=options.overwrite)
     atoms = start.atoms()
     atoms.calc = calc = start.calculator(console, model, atoms)
+    if options.cell:
+        warn_of_moving_cell(console, calc.model)
     console.say(f"{described(atoms)}, {calc.model_name} in {calc.dtype} on {start.device}")
     with contextlib.ExitStack() as stack:
         stack.enter_context(threads_for(len(atoms)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from ase import Atoms
 
@@ -14,9 +15,13 @@ from pyff.data.from_ase import total_charge, unpaired_electrons
 from pyff.errors import PyffError, UnseenElementError
 from pyff.md import read_structure
 from pyff.models.base import EnergyModel
+from pyff.models.gdml import GDML
+from pyff.models.gdml.model import CompositionError, composition_difference
 from pyff.models.identity import IDENTITY
 
-__all__ = ["Start", "described", "warn_of_ignored"]
+__all__ = ["Start", "described", "warn_of_ignored", "warn_of_moving_cell"]
+
+CELL_TOLERANCE = 1e-2  # A
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,26 @@ class Start:
         except UnseenElementError as error:
             raise UnseenElementError(f"{model} cannot compute {self.path}: {error}") from None
         warn_of_ignored(console, model, calculator.model, atoms)
+        if isinstance(calculator.model, GDML):
+            _require_structure(console, calculator.model, self.path, atoms)
         return calculator
+
+
+def warn_of_moving_cell(console: Console, model: EnergyModel) -> None:
+    """Warn where a cell is to change under a model that was trained in one."""
+    if isinstance(model, GDML):
+        console.warn("the model was trained in one cell: what it says of others, and its stress, is worth little")
+
+
+def _require_structure(console: Console, model: GDML, path: Path, atoms: Atoms) -> None:
+    """Raise CompositionError unless a structure has the atoms of a GDML model in their order; warn of another cell."""
+    own, numbers = model.Z.tolist(), atoms.numbers.tolist()
+    if own != numbers:
+        raise CompositionError(composition_difference(own, numbers, str(path)))
+    if model.is_periodic and atoms.cell.rank == 3:
+        trained = model.units.length_factor * np.array(model.config.cell)
+        if np.abs(trained - atoms.cell.array).max() > CELL_TOLERANCE:
+            console.warn(f"the cell of {path} is not that of the training data: energies are worth little in others")
 
 
 def warn_of_ignored(console: Console, path: Path, model: EnergyModel, atoms: Atoms) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from _sgdml import LATTICE, model_arrays, positions
 from _toy import toy_model
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io import read, write
 
 import pyff
+from pyff._npz import write_npz
 from pyff.cli import run
+from pyff.cli.console import Console
 from pyff.cli.start import Start, described
 from pyff.models.schnet import SchNet, SchNetConfig
 from pyff.models.so3krates import SO3krates, SO3kratesConfig
@@ -154,3 +158,21 @@ def test_minima_search_is_continued_with_its_own_model_only(here, capsys):
     assert run(["minima", "b.safetensors", *argv, "--resume"]) == 1
     assert "minima.jsonl was made with the model a.safetensors" in capsys.readouterr().err
     assert run(["minima", "a.safetensors", *argv, "--resume"]) == 0
+
+
+def test_structures_that_a_kernel_model_does_not_know(capsys):
+    """Other orders are refused before anything starts, other cells warned of."""
+    write_npz("m.npz", model_arrays(LATTICE))
+    cell = LATTICE.T
+    write("water.xyz", Atoms("OH2", positions(1)[0] + 2.2, cell=cell, pbc=True))
+    write("order.xyz", Atoms("HOH", positions(1)[0] + 2.2, cell=cell, pbc=True))
+    write("wide.xyz", Atoms("OH2", positions(1)[0] + 2.2, cell=1.02 * cell, pbc=True))
+    for command in ("md", "relax", "scan"):
+        assert run([command, "m.npz", "order.xyz"]) == 1
+        assert "order.xyz has them in another order, H O H. Sort its atoms" in capsys.readouterr().err
+    start = Start(Path("wide.xyz"))
+    start.calculator(Console(quiet=False), Path("m.npz"), start.atoms())
+    assert "the cell of wide.xyz is not that of the training data" in " ".join(capsys.readouterr().err.split())
+    run(["relax", "m.npz", "water.xyz", "--cell", "--steps", "1"])
+    said = " ".join(capsys.readouterr().err.split())
+    assert "trained in one cell" in said and "not that of the training data" not in said
