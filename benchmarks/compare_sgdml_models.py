@@ -87,6 +87,9 @@ def compare(model_path: str, frames_path: str, args) -> dict:
             copy = GDMLPredict(dict(again), max_processes=args.threads)
     theirs = GDMLPredict(arrays, max_processes=args.threads)
     E, F = theirs.predict(flat)
+    # the same sum in another order: what sgdml itself can tell apart
+    backwards = {k: arrays[k][:, ::-1] if k == "R_desc" else arrays[k][::-1] for k in ("R_desc", "R_d_desc_alpha")}
+    E_again, F_again = GDMLPredict(arrays | backwards, max_processes=args.threads).predict(flat)
     e, f = (x.numpy() for x in model.predict(pos))
     f = f.reshape(len(R), -1)
     same_bits = all(np.array_equal(a, b) for a, b in zip(copy.predict(flat), (E, F)))
@@ -103,6 +106,8 @@ def compare(model_path: str, frames_path: str, args) -> dict:
         "model": Path(model_path).stem, "read_by_sgdml": sgdml_reads, "frames": len(R), "largest_force": largest,
         "energy_difference_relative": float(np.abs((e - E) / E).max()),
         "force_difference_over_largest": float(np.abs(f - F).max() / largest),
+        "sgdml_backwards_energy_difference_relative": float(np.abs((E_again - E) / E).max()),
+        "sgdml_backwards_force_difference_over_largest": float(np.abs(F_again - F).max() / largest),
         "long_double_energy_force_sgdml": off(E, F), "long_double_energy_force_pyff": off(e, f),
         "written_by_pyff_same_bits_in_sgdml": same_bits,
         "single_ms": {k: 1e3 * v for k, v in single.items()}, "single_ratio": single["sgdml"] / single["pyff"],

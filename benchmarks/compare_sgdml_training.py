@@ -3,14 +3,17 @@
     pip install 'numpy<2.4' sgdml            # in an environment of their own
     python benchmarks/compare_sgdml_training.py --threads 2 --json benchmarks/results/MACHINE/sgdml_training.json
     python benchmarks/compare_sgdml_training.py --accuracy ethanol.npz      # five splits, own symmetries and sigma
+    python benchmarks/compare_sgdml_training.py --agreement ethanol.npz     # sgdml's tasks, solved by both
 
 Speed: one task for both (same points, permutations, sigma), in turns; a pairwise Morse potential labels vibrating
 geometries. Accuracy: sGDML draws 200 + 100 points; then each finds its own permutations and searches 10:10:90.
+Agreement: forces of both models of a task; beside it what each differs by from itself with the points in reverse order.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import multiprocessing
@@ -159,6 +162,27 @@ def accuracy(path: str, splits: int, threads: int) -> dict:
     return {"case": f"{Path(path).name}, 200 + {N_VALID} points, {splits} splits", "forces_mae": mean, "splits": rows}
 
 
+def agreement(path: str, seeds: int, threads: int) -> dict:
+    """Forces of the models that both make of sGDML's tasks (200 points, sigma 20) on 100 others, over the largest."""
+    data = {k: np.array(v) for k, v in read_sgdml(path, "d").items()}
+    rival, rows = Sgdml(threads), []
+    own = lambda t, pos: predict(train_task(task_of_arrays(t), say=str), pos)[1]  # noqa: E731
+    other = lambda t, pos: rival.predict(rival.train(t), pos)[1]  # noqa: E731
+    for seed, constraints in itertools.product(range(seeds), (False, True)):
+        np.random.seed(seed)
+        task = rival.trainer.create_task(data, 200, data, N_VALID, sig=20, use_E_cstr=constraints)
+        backwards = task | {k: task[k][::-1].copy() for k in ("R_train", "F_train", "E_train", "idxs_train")}
+        pos = data["R"][task["idxs_valid"]].astype(float)
+        f, again = {"pyff": own(task, pos), "sgdml": other(task, pos)}, {"pyff": own(backwards, pos)}
+        again["sgdml"], largest = other(backwards, pos), np.abs(f["sgdml"]).max()
+        row = {"seed": seed, "energy_constraints": constraints}
+        row["forces_differ"] = float(np.abs(f["pyff"] - f["sgdml"]).max() / largest)
+        row |= {f"{k}_from_itself": float(np.abs(f[k] - again[k]).max() / largest) for k in f}
+        rows.append(row)
+        print(row, flush=True)
+    return {"case": f"{Path(path).name}, sgdml's tasks", "tasks": rows}
+
+
 def _searched(train, predict_with, frames, task):
     """sGDML's search: ascending until the validation RMSE of the forces rises."""
     found, valid = [], task["idxs_valid"]
@@ -182,6 +206,7 @@ def main() -> None:
                         "ethanol, 9 atoms:200:iterative")  # fmt: skip
     parser.add_argument("--memory", default="ethanol, 9 atoms:300", help="NAME:POINTS, or empty")
     parser.add_argument("--accuracy", nargs="*", default=[], help="data sets (.npz of sGDML); nothing else is run")
+    parser.add_argument("--agreement", nargs="*", default=[], help="data sets (.npz of sGDML); nothing else is run")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -189,7 +214,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     rows = [accuracy(path, args.splits, args.threads) for path in args.accuracy]
-    if not args.accuracy:
+    rows += [agreement(path, args.splits, args.threads) for path in args.agreement]
+    if not rows:
         for case in filter(None, args.cases.split(";")):
             name, points, solver = case.rsplit(":", 2)
             rows.append(speed(name, int(points), solver, args.threads, args.rounds))

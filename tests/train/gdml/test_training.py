@@ -13,7 +13,7 @@ from pyff import ops
 from pyff.errors import DataError
 from pyff.models.gdml import GDMLConfig, panels
 from pyff.models.gdml.panels import panel_points
-from pyff.solvers import NotPositiveDefiniteError
+from pyff.solvers import NotPositiveDefiniteError, PanelCholesky
 from pyff.train.gdml import GdmlData, GdmlTask, create_task, train_task
 from pyff.train.gdml.closed_form import closed_form_bytes, solve_closed_form
 from pyff.train.gdml.system import LinearSystem
@@ -94,6 +94,17 @@ def test_panels_give_the_solution_of_the_whole_matrix(use_energy, monkeypatch):
         assert len(panel_points(20, system.per_point)) == (1 if one_panel else 20 // (63 // system.per_point) + 1)
         beta = solve_closed_form(system).beta
         torch.testing.assert_close(beta, expected, rtol=1e-7, atol=1e-7 * float(expected.abs().max()))
+
+
+def test_an_inexact_factor_is_made_up_for(monkeypatch):
+    """MKL's factors are off by several roundings, which a nearly singular matrix multiplies; here a ridge is wrong."""
+    system = LinearSystem.of(make_task(use_energy="constraints", lam=1e-6))
+    K = ops.gdml_matrix(system.x, system.g, system.x, system.g, system.perms, system.kernel, system.energies)
+    factor = PanelCholesky.factor
+    monkeypatch.setattr(PanelCholesky, "factor", lambda self, lam: factor(self, 1.001 * lam))
+    beta = solve_closed_form(system).beta
+    residual = K @ beta + 1e-6 * beta - system.y
+    assert float(residual.norm() / system.y.norm()) < 1e-9  # without the correction 3e-8
 
 
 def test_coefficients_solve_the_system_of_the_forces():
