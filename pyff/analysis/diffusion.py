@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,7 +26,10 @@ __all__ = [
     "msd_panel",
 ]
 
+_log = logging.getLogger("pyff")
+
 CM2_PER_S = 1e-4  # cm^2/s per A^2/ps
+JUMP, FEW_JUMPS = 2.5, 10  # A, between neighboring sites of many crystals; a number with an error of a third
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ def diffusion(
     """Einstein's relation, MSD(t) = 6 D t + c, fitted over a window of t where the motion is diffusive.
 
     Displacements are relative to the centre of mass of the other atoms, where there are some. The error is the scatter
-    of D over pieces of the trajectory, each fitted alone.
+    of D over pieces of the trajectory, each fitted alone: it means little, and a warning is logged, where the atoms made
+    fewer than about ten jumps in all.
 
     Args:
         motion: unwrapped positions of evenly spaced frames (`read_motion`).
@@ -118,7 +123,18 @@ def diffusion(
     msd = mean_square_displacement(pos, window.stop)
     parts = [slope(mean_square_displacement(pos[k * size : (k + 1) * size], window.stop)) for k in range(blocks)]
     error = float(np.std(parts, ddof=1) / np.sqrt(blocks)) if blocks > 1 else float("nan")
-    return Diffusion(slope(msd), error, time, msd, (float(time[window.start]), float(time[-1])), np.array(parts))
+    found = slope(msd)
+    _warn_of_few_jumps(found, len(pos) * spacing, len(chosen))
+    return Diffusion(found, error, time, msd, (float(time[window.start]), float(time[-1])), np.array(parts))
+
+
+def _warn_of_few_jumps(D: float, picoseconds: float, n_atoms: int) -> None:
+    jumps = 6 * D * picoseconds * n_atoms / JUMP**2
+    if jumps < FEW_JUMPS:
+        _log.warning(
+            "D = %.2g A^2/ps and its error are not reliable: in %.3g ps %d atoms made about %d jumps of %g A in all. "
+            "Simulate longer, or at a higher temperature", D, picoseconds, n_atoms, max(0, round(jumps)), JUMP,
+        )  # fmt: skip
 
 
 def _relative(motion: Motion, chosen: np.ndarray) -> np.ndarray:

@@ -56,6 +56,18 @@ def test_error_has_the_size_of_the_scatter():
     assert np.mean([f.error for f in found]) == pytest.approx(scatter, rel=0.35)
 
 
+@pytest.mark.parametrize("jumps, warns", [(2, True), (200, False)])
+def test_few_jumps_are_warned_of(jumps, warns, caplog):
+    rng, frames = np.random.default_rng(0), 10_000
+    pos = rng.normal(0, 0.1, (frames, 1, 3))
+    for when in rng.integers(0, frames, jumps):
+        pos[when:] += 2.5 * rng.choice([-1, 1]) * np.eye(3)[rng.integers(3)]
+    found = diffusion(motion(pos), [0], fit=(1, 5))
+    assert [r.levelname for r in caplog.records] == (["WARNING"] if warns else [])
+    if warns:
+        assert "jumps of 2.5 A in all" in caplog.text and found.error < 0.1  # small, and wrong
+
+
 def test_vibration_adds_no_diffusion():
     pos = brownian(0.5, 20_000, 1)
     shaken = pos + 0.2 * np.sin(np.arange(20_000) * 0.9)[:, None, None]

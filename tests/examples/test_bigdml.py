@@ -1,16 +1,11 @@
-"""The examples on crystals: what symmetry is worth, and a model of hydrogen in a metal."""
+"""The example on crystals: what symmetry is worth."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-import numpy as np
 from _data import CHECKOUT
-from ase import Atoms
-from ase.io import read
-
-import pyff
 
 
 def _run(script: str, *arguments) -> str:
@@ -31,15 +26,3 @@ def test_symmetry_lowers_the_error_at_equal_training_size(tmp_path):
     assert 3 * forces[2] < 1.5 * forces[1] < forces[0]
     assert 3 * energies[2] < 1.5 * energies[1] < energies[0]
     assert (tmp_path / "learning_curve.png").stat().st_size > 10_000
-
-
-def test_hydrogen_in_aluminium_is_learned(tmp_path):
-    options = ("--metal", "Al", "--lattice", 4.0, "--frames", 14, "--train", 7, "--out", tmp_path)
-    out = _run("train_pd_h.py", *options)
-    assert "1536 permutations, 32 of them translations" in out
-    frames = read(tmp_path / "frames.extxyz", ":")
-    forces = np.stack([f.get_forces() for f in frames])
-    calculator = pyff.Calculator(tmp_path / "model.safetensors")
-    predicted = np.stack([calculator.get_forces(Atoms(f.numbers, f.positions, cell=f.cell, pbc=True)) for f in frames])
-    assert np.abs(predicted - forces).mean() < 0.3 * np.abs(forces).mean()
-    assert (tmp_path / "path.png").stat().st_size > 10_000
