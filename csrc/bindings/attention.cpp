@@ -1,18 +1,9 @@
-#include <vector>
-
 #include "bindings/attention_args.hpp"
+#include "bindings/scratch.hpp"
 #include "cpu/attention_memory.hpp"
 #include "cpu/dispatch.hpp"
 
 namespace {
-
-// Scratch that outlives the call and only grows: one per calling thread and scalar type.
-template <class T>
-T* scratch(std::size_t elements) {
-  thread_local std::vector<T> memory;
-  if (memory.size() < elements) memory.resize(elements);
-  return memory.data();
-}
 
 template <class T>
 void attention(int order, const GraphArgs& g, const AttentionShapeArgs& shape, const AttentionTensorArgs& in,

@@ -1,18 +1,9 @@
-#include <vector>
-
 #include "bindings/cfconv_args.hpp"
+#include "bindings/scratch.hpp"
 #include "cpu/dispatch.hpp"
 #include "cpu/scratch.hpp"
 
 namespace {
-
-// Scratch that outlives the call and only grows: one per calling thread and scalar type.
-template <class T>
-T* scratch(std::size_t elements) {
-  thread_local std::vector<T> memory;
-  if (memory.size() < elements) memory.resize(elements);
-  return memory.data();
-}
 
 template <class Params>
 void call(int order, const Params& p) {

@@ -1,5 +1,7 @@
-// Layout of the attention kernel's working memory. Heads of any size are padded with zeros to whole 64-byte lines, so
-// that every loop over channels is whole vectors; weights are packed into the order in which products read them.
+// Layout of the attention kernel's working memory. In rows of features, heads of any size are padded with zeros to
+// whole 64-byte lines, so that every loop over channels is whole vectors. Filters lie side by side without gaps: where
+// such a loop runs over the end of a head into the next one, features are zero. Weights are packed into the order in
+// which products read them.
 #pragma once
 
 #include <cstdint>
@@ -21,32 +23,33 @@ struct HeadLayout {
 
   std::int64_t width() const { return heads * stride; }
   bool dense() const { return size == stride; }
-  std::int64_t column(std::int64_t channel) const { return channel / size * stride + channel % size; }
 };
 
 template <class T>
 struct AttentionLayout {
   HeadLayout block[kBlocks];
   std::int64_t first[kBlocks];  // column of a block in a filter panel
-  std::int64_t ldw, f;          // leading dimension of filter panels; F
+  std::int64_t ldw, f, ldf;     // leading dimension of filter panels; F, and padded
   std::int64_t m, ldm;          // components of Euclidean variables
   std::int64_t s, lds, ldl;     // hidden width of the spherical filter; degrees, padded
   std::int64_t table_rows;      // of the table of radial filters, 6 K; 0 without one
 
-  explicit AttentionLayout(const AttentionShape& shape) : f(shape.n_features), m(0), s(shape.n_hidden) {
+  explicit AttentionLayout(const AttentionShape& shape)
+      : f(shape.n_features), ldf(padded<T>(f)), m(0), s(shape.n_hidden) {
     const std::int64_t heads[kBlocks] = {shape.n_heads, shape.n_degrees};
     for (int b = 0; b < kBlocks; ++b) block[b] = {heads[b], f / heads[b], padded<T>(f / heads[b])};
+    // up to where a loop over the last head ends
+    const auto columns = [&](int b) { return padded<T>(f - block[b].size + block[b].stride); };
     first[0] = 0;
-    first[1] = block[0].width();
-    ldw = first[1] + block[1].width();
+    first[1] = columns(0);
+    ldw = first[1] + columns(1);
     for (int l = 0; l < shape.n_degrees; ++l) m += 2 * shape.degrees[l] + 1;
     ldm = padded<T>(m);
-    lds = padded<T>(s);
+    lds = padded_half<T>(s);
     ldl = padded<T>(shape.n_degrees);
     table_rows = kTableOrder * shape.n_intervals;
   }
 
-  std::int64_t column(int b, std::int64_t channel) const { return first[b] + block[b].column(channel); }
   std::int64_t heads() const { return block[0].heads + block[1].heads; }
   bool dense() const { return block[0].dense() && block[1].dense(); }
 };

@@ -8,31 +8,20 @@
 
 namespace pyff::PYFF_ISA {
 
-// body(dense column, padded column, length) for the longest runs of the 2F columns that are consecutive in both
-template <class T, class Body>
-inline void for_pieces(const AttentionLayout<T>& layout, Body&& body) {
-  for (int b = 0; b < kBlocks; ++b) {
-    const HeadLayout& h = layout.block[b];
-    if (h.dense()) {
-      body(b * layout.f, layout.first[b], layout.f);
-      continue;
-    }
-    for (std::int64_t k = 0; k < h.heads; ++k) body(b * layout.f + k * h.size, layout.first[b] + k * h.stride, h.size);
-  }
-}
-
-// A dense row [2F] in the padded layout, and back; padding keeps what it was.
+// A row [2F] in the layout of filter panels, and back; gaps keep what they were.
 template <class T>
-inline void pad_columns(const AttentionLayout<T>& layout, const T* row, T* padded_row) {
-  for_pieces(layout, [&](std::int64_t dense, std::int64_t column, std::int64_t n) {
-    for_lanes<T>(n, [&](std::int64_t k, auto lane) { lane.put(padded_row + column + k, lane.get(row + dense + k)); });
-  });
+inline void pad_columns(const AttentionLayout<T>& layout, const T* row, T* panel_row) {
+  for (int b = 0; b < kBlocks; ++b)
+    for_lanes<T>(layout.f, [&](std::int64_t k, auto lane) {
+      lane.put(panel_row + layout.first[b] + k, lane.get(row + b * layout.f + k));
+    });
 }
 template <class T>
-inline void unpad_columns(const AttentionLayout<T>& layout, const T* padded_row, T* row) {
-  for_pieces(layout, [&](std::int64_t dense, std::int64_t column, std::int64_t n) {
-    for_lanes<T>(n, [&](std::int64_t k, auto lane) { lane.put(row + dense + k, lane.get(padded_row + column + k)); });
-  });
+inline void unpad_columns(const AttentionLayout<T>& layout, const T* panel_row, T* row) {
+  for (int b = 0; b < kBlocks; ++b)
+    for_lanes<T>(layout.f, [&](std::int64_t k, auto lane) {
+      lane.put(row + b * layout.f + k, lane.get(panel_row + layout.first[b] + k));
+    });
 }
 
 template <class T, bool kDual>

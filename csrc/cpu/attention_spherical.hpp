@@ -45,8 +45,7 @@ class SphericalFilters {
     for (int t = 0; t < n; ++t) activate(t);
     for (int b = 0; b < kBlocks; ++b) {
       const P in{panels_.hidden + b * layout_.lds, hidden_.ld}, out{w.data + layout_.first[b], w.ld};
-      product(n, in, {shared_.w2_forward + layout_.first[b], layout_.s, layout_.block[b].width(), layout_.ldw}, out,
-              true);
+      product(n, in, {shared_.w2_forward + layout_.first[b], layout_.s, layout_.ldf, layout_.ldw}, out, true);
     }
   }
 
@@ -54,10 +53,8 @@ class SphericalFilters {
   void pullback(const P& w_bar, int n) {
     for (int b = 0; b < kBlocks; ++b) {
       const P in{w_bar.data + layout_.first[b], w_bar.ld}, out{panels_.hidden_bar + b * layout_.lds, hidden_bar_.ld};
-      product(
-          n, in,
-          {shared_.w2_backward + layout_.first[b] * layout_.lds, layout_.block[b].width(), layout_.lds, layout_.lds},
-          out, false);
+      product(n, in, {shared_.w2_backward + layout_.first[b] * layout_.lds, layout_.f, layout_.lds, layout_.lds}, out,
+              false);
     }
     for (int t = 0; t < n; ++t)
       for (std::int64_t k = 0; k < 2 * layout_.lds; k += kLanes<T>)
@@ -89,7 +86,7 @@ class SphericalFilters {
       }
     for (int b = 0; b < kBlocks; ++b) {
       const P a{panels_.hidden + b * layout_.lds, hidden_.ld}, c{w_bar.data + layout_.first[b], w_bar.ld};
-      outer(a, layout_.s, c, layout_.block[b].width(), panels_.w2_grad + layout_.first[b], layout_.ldw, n);
+      outer(a, layout_.s, c, layout_.ldf, panels_.w2_grad + layout_.first[b], layout_.ldw, n);
     }
     outer(hidden_bar_, 2 * layout_.lds, tau_, layout_.ldl, panels_.w1_grad, layout_.ldl, n);
     add_rows(w_bar, n, layout_.ldw, panels_.b2_grad);
@@ -108,7 +105,7 @@ class SphericalFilters {
         bs1[b * s + r] = panels_.b1_grad[row];
       }
       for (std::int64_t c = 0; c < f; ++c) {
-        const std::int64_t column = layout_.column(b, c);
+        const std::int64_t column = layout_.first[b] + c;
         for (std::int64_t r = 0; r < s; ++r) ws2[(b * f + c) * s + r] = panels_.w2_grad[r * layout_.ldw + column];
         bs2[b * f + c] = panels_.b2_grad[column];
       }

@@ -54,6 +54,7 @@ class AttentionWorker {
     const std::int64_t rows = (kDual ? 2 : 1) * kTile;
     clear(panels.w, rows * layout_.ldw);  // padding takes part in the products: it must be finite
     clear(panels.slope, rows * layout_.ldw);
+    clear(panels.w_bar, rows * layout_.ldw);
     S* s = reinterpret_cast<S*>(panels.heads);
     for (S** here : {&forth_, &back_, &dot_forth_, &dot_back_, &bar_forth_, &bar_back_}) {
       *here = s;
@@ -173,12 +174,13 @@ class AttentionWorker {
     return {source(query, i), source(key, j), source(query, j), source(key, i)};
   }
 
-  // body(head, first column, column behind it) for the heads of a block; heads are counted through both blocks
+  // body(head, first column, column behind it, first column of its filters) for the heads of a block; heads are counted
+  // through both blocks
   template <class Body>
   void for_heads(int b, Body&& body) const {
     const HeadLayout& h = layout_.block[b];
     for (std::int64_t k = 0; k < h.heads; ++k)
-      body((b ? layout_.block[0].heads : 0) + k, k * h.stride, (k + 1) * h.stride);
+      body((b ? layout_.block[0].heads : 0) + k, k * h.stride, (k + 1) * h.stride, layout_.first[b] + k * h.size);
   }
   // body(head, first component, components, sign of Y(-u)) for the degrees
   template <class Body>
@@ -195,11 +197,11 @@ class AttentionWorker {
   void products(const Pair& pair, int t) {
     for (int b = 0; b < kBlocks; ++b) {
       const Ends e = ends(b, pair);
-      const Source<T, kDual> w = w_.row(t).at(layout_.first[b]);
-      for_heads(b, [&](std::int64_t h, std::int64_t from, std::int64_t to) {
+      const Source<T, kDual> w = w_.row(t);
+      for_heads(b, [&](std::int64_t h, std::int64_t from, std::int64_t to, std::int64_t filter) {
         V forth{}, back{};
         for (std::int64_t k = from; k < to; k += kLanes<T>) {
-          const V f = w.lanes(k);
+          const V f = w.lanes(filter + k - from);
           forth += e.qi.lanes(k) * f * e.kj.lanes(k);
           back += e.qj.lanes(k) * f * e.ki.lanes(k);
         }
@@ -216,7 +218,7 @@ class AttentionWorker {
     const S phi = weight(t);
     const auto vi = source(&AttentionArrays<T>::v1, q.i * width), vj = source(&AttentionArrays<T>::v1, q.j * width);
     T *xi = task_.out.x + q.i * width, *xj = task_.out.x + q.j * width;
-    for_heads(0, [&](std::int64_t h, std::int64_t from, std::int64_t to) {
+    for_heads(0, [&](std::int64_t h, std::int64_t from, std::int64_t to, std::int64_t) {
       const V forth = spread(phi * forth_[h]), back = spread(phi * back_[h]);
       for (std::int64_t k = from; k < to; k += kLanes<T>) {
         add_lanes<T>(xi + k, emitted(forth * vj.lanes(k)));
@@ -259,7 +261,7 @@ class AttentionWorker {
     const std::int64_t width = layout_.block[0].width();
     const T *gi = task_.in.x_bar + q.i * width, *gj = task_.in.x_bar + q.j * width;
     const auto vi = source(&AttentionArrays<T>::v1, q.i * width), vj = source(&AttentionArrays<T>::v1, q.j * width);
-    for_heads(0, [&](std::int64_t h, std::int64_t from, std::int64_t to) {
+    for_heads(0, [&](std::int64_t h, std::int64_t from, std::int64_t to, std::int64_t) {
       V forth{}, back{};
       for (std::int64_t k = from; k < to; k += kLanes<T>) {
         forth += vj.lanes(k) * load(gi + k);
@@ -301,7 +303,7 @@ class AttentionWorker {
     const std::int64_t width = layout_.block[0].width();
     const T *gi = task_.in.x_bar + q.i * width, *gj = task_.in.x_bar + q.j * width;
     T *vi = task_.out.v1 + q.i * width, *vj = task_.out.v1 + q.j * width;
-    for_heads(0, [&](std::int64_t h, std::int64_t from, std::int64_t to) {
+    for_heads(0, [&](std::int64_t h, std::int64_t from, std::int64_t to, std::int64_t) {
       const Vec<T> forth = splat(emitted(phi * forth_[h])), back = splat(emitted(phi * back_[h]));
       for (std::int64_t k = from; k < to; k += kLanes<T>) {
         add_lanes<T>(vi + k, back * load(gj + k));
@@ -313,20 +315,21 @@ class AttentionWorker {
   // w_bar = beta q_i k_j (+ reverse), q_bar_i += beta w k_j, k_bar_j += beta w q_i, d_bar += w_bar dw/dd
   void channel_gradients(int b, const Pair& pair, int t, bool slopes, V& d_bar) {
     const Ends e = ends(b, pair);
-    const std::int64_t first = layout_.first[b], width = layout_.block[b].width();
-    const Source<T, kDual> w = w_.row(t).at(first);
+    const std::int64_t width = layout_.block[b].width();
+    const Source<T, kDual> w = w_.row(t);
     const bool features = features_wanted();
     T *q = b ? task_.out.q2 : task_.out.q1, *k_out = b ? task_.out.k2 : task_.out.k1;
     T *qi = q + pair.i * width, *qj = q + pair.j * width, *ki = k_out + pair.i * width, *kj = k_out + pair.j * width;
-    for_heads(b, [&](std::int64_t h, std::int64_t from, std::int64_t to) {
+    for_heads(b, [&](std::int64_t h, std::int64_t from, std::int64_t to, std::int64_t filter) {
       const V forth = spread(bar_forth_[h]), back = spread(bar_back_[h]);
       for (std::int64_t k = from; k < to; k += kLanes<T>) {
+        const std::int64_t column = filter + k - from;
         const V a = e.qi.lanes(k), z = e.kj.lanes(k), c = e.qj.lanes(k), y = e.ki.lanes(k);
         const V w_bar = forth * (a * z) + back * (c * y);
-        w_bar_.put(t, first + k, w_bar);
-        if (slopes) d_bar += w_bar * slope_.row(t).lanes(first + k);
+        w_bar_.put(t, column, w_bar);
+        if (slopes) d_bar += w_bar * slope_.row(t).lanes(column);
         if (!features) continue;
-        const V f = w.lanes(k), there = forth * f, here = back * f;
+        const V f = w.lanes(column), there = forth * f, here = back * f;
         add_lanes<T>(qi + k, emitted(there * z));
         add_lanes<T>(ki + k, emitted(here * c));
         if (!pair.both) continue;

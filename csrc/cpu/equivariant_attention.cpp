@@ -42,7 +42,7 @@ void pack_weights(const AttentionParams<T>& p, const AttentionLayout<T>& layout,
             p.in.ws1[(b * s + r) * l + k];
     }
     for (std::int64_t c = 0; c < f; ++c) {
-      const std::int64_t column = layout.column(b, c);
+      const std::int64_t column = layout.first[b] + c;
       for (std::int64_t r = 0; r < s; ++r) to.w2_backward[column * lds + r] = p.in.ws2[(b * f + c) * s + r];
     }
   }

@@ -17,6 +17,13 @@ inline std::int64_t padded(std::int64_t n) {
   return (n + line - 1) / line * line;
 }
 
+// The same in half lines: two of these panels side by side are whole lines.
+template <class T>
+inline std::int64_t padded_half(std::int64_t n) {
+  constexpr std::int64_t half = 32 / sizeof(T);
+  return (n + half - 1) / half * half;
+}
+
 // Filters of a tile to second order, and the cotangents of values and slopes.
 template <class T>
 inline std::int64_t cfconv_tile_elements(std::int64_t f) {
