@@ -342,3 +342,10 @@ def filter_nodes(weights: tuple[Tensor, Tensor, Tensor, Tensor], distance: Tenso
         if runs_on_twin("filter_nodes", distance):
             return reference.filter_nodes(weights, distance, shape)
     return _nodes_op(*weights, distance, *_flat(shape))
+
+
+def filter_nodes_gradients(
+    weights: tuple[Tensor, ...], distance: Tensor, shape: FilterShape, grad: Tensor
+) -> tuple[Tensor, ...]:
+    """Gradients of the weights of `filter_nodes` from that of its output, for tables that write out their adjoint."""
+    return _nodes_backward((grad,), (*weights, distance, *_flat(shape)), (True,) * 4)

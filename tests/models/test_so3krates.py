@@ -322,7 +322,7 @@ def test_so3krates_attention_of_a_lone_atom_is_empty():
 
 def test_so3krates_learns_with_half_the_default_intervals_of_its_filters():
     nodes = SO3krates.from_preset("so3lr", [1, 8]).nodes
-    assert (nodes.start, nodes.decay, nodes.intervals) == (0.4, nodes.shape.basis.gamma, 54)
+    assert (nodes.start, nodes.decay, nodes.intervals) == (0.4, nodes.shape.basis.gamma, 63)
     assert [default_intervals(nodes.shape, start) for start in (0.4, 0.0)] == [162, 681]
 
 

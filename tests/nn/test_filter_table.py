@@ -49,8 +49,32 @@ def test_nodes_even_in_the_exponential_are_fewer_and_suffice(name, start):
         value, slope = table_error(FilterTable(s, intervals, start, decay), w)
         assert value <= 1e-7 and slope <= 1e-6
         # what models learn with
-        value, slope = table_error(FilterTable(s, max(48, intervals // 2), start, decay), w)
+        value, slope = table_error(FilterTable(s, max(63, intervals // 2), start, decay), w)
         assert value <= 5e-6 and slope <= 5e-5
+
+
+def test_gradients_of_a_table_in_single_precision_are_those_in_double():
+    s = shape(BASES["exp_gaussian"])
+    table = FilterTable(s, 63, 0.4, 1.0)
+    # as from a pair at 0.6 of each interval
+    bar = 0.6 ** torch.arange(6.0)[:, None] * torch.sin(torch.arange(63.0 * 48)).view(63, 1, 48)
+    gradients = []
+    for dtype in (torch.float32, torch.float64):
+        networks = [tuple(x.to(dtype).requires_grad_() for x in weights(BASES["exp_gaussian"], seed=k)) for k in (1, 2)]
+        coef = table.coefficients(*networks, dtype=dtype)
+        gradients.append(torch.autograd.grad(coef, [x for w in networks for x in w], bar.to(dtype)))
+    for single, double in zip(*gradients):
+        assert single.dtype == torch.float32
+        assert (single - double).abs().max() < 1e-5 * double.abs().max()
+
+
+def test_coefficients_are_differentiable_twice_and_for_some_weights_alone():
+    basis = ops.ExpGaussianBasis.physnet(RC, 3)
+    s, w = shape(basis), [x[:2] if x.dim() == 1 else x[:2, :3] for x in weights(basis, f=3)]
+    w[2] = w[2][:, :2]
+    table, w = FilterTable(s, 2, 0.4, 1.0), [x.clone().requires_grad_(k != 1) for k, x in enumerate(w)]
+    fn = lambda *x: table.coefficients(x, dtype=torch.float64)  # noqa: E731
+    assert torch.autograd.gradcheck(fn, w) and torch.autograd.gradgradcheck(fn, w)
 
 
 def test_a_table_of_several_networks_holds_them_side_by_side():
