@@ -94,8 +94,8 @@ def diffusion(
     """Einstein's relation, MSD(t) = 6 D t + c, fitted over a window of t where the motion is diffusive.
 
     Displacements are relative to the centre of mass of the other atoms, where there are some. The error is the scatter
-    of D over pieces of the trajectory, each fitted alone: it means little, and a warning is logged, where the atoms made
-    fewer than about ten jumps in all.
+    of D over pieces of the trajectory, each fitted alone: it means little, and a warning is logged, where the atoms
+    made fewer than about ten jumps in all.
 
     Args:
         motion: unwrapped positions of evenly spaced frames (`read_motion`).
