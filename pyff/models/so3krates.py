@@ -84,7 +84,8 @@ class SO3krates(EnergyModel):
         self.filter_shape = ops.FilterShape(self.basis, ops.Cutoff("none", c.cutoff), c.activation, "identity")
         start = min(TABLE_START, 0.1 * c.cutoff)
         decay = self.basis.decay
-        # while learning, filters within 1e-6 do, where tables that are kept have 1e-7; 64 nodes are two tiles of the kernel
+        # while learning, filters within 1e-6 do, where tables that are kept have 1e-7; 64 nodes are two tiles of the
+        # kernel
         intervals = max(63, default_intervals(self.filter_shape, start, decay) // 2)
         self.nodes = FilterTable(self.filter_shape, intervals, start, decay)
 
