@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 
 from pyff.cli.app import Debug, Json, Quiet, _examples
 from pyff.cli.console import Console
-from pyff.cli.gdml import MaxMemory, MaxProcesses, Overwrite, Seed, app, gdml, use_machine
+from pyff.cli.gdml import Cpu, MaxMemory, MaxProcesses, Overwrite, Seed, app, gdml, use_machine
 
 __all__ = ["app"]
 
@@ -82,7 +82,6 @@ TaskDir = Annotated[Path | None, typer.Option("--task_dir", help="Folder for the
 ModelFile = Annotated[Path | None, typer.Option("--model_file", help="File for the model.", show_default=False)]
 Lazy = Annotated[bool, typer.Option("--lazy", help="Skip tasks that were tried before without success.")]
 Clean = Annotated[bool, typer.Option("--clean", help="Then delete the folder's tasks and models (sgdml does).")]
-OnCpu = Annotated[bool, typer.Option("--cpu", help="Accepted; training runs on the CPU.", rich_help_panel="Machine")]
 SolverName = Annotated[
     Literal["auto", "closed", "iterative"],
     typer.Option(help="Closed form, conjugate gradients, or whichever memory allows.", rich_help_panel="Solver"),
@@ -144,7 +143,7 @@ def train(
     valid_dataset: Annotated[Path, typer.Argument(help="Data set of the validation points.", show_default=False)],
     lazy: Lazy = False, overwrite: Overwrite = False, solver: SolverName = "auto",
     preconditioner: Preconditioner = "rpcholesky", columns: Columns = None, max_memory: MaxMemory = None,
-    max_processes: MaxProcesses = None, cpu: OnCpu = False, quiet: Quiet = False, json: Json = False,
+    max_processes: MaxProcesses = None, cpu: Cpu = False, quiet: Quiet = False, json: Json = False,
     debug: Debug = False,
 ) -> int:  # fmt: skip
     """Models of tasks, ascending in length scale until the errors of the validation forces rise (with the best ridge).
@@ -155,7 +154,7 @@ def train(
     from pyff.cli.gdml_train import TrainOptions, next_step, train_tasks
 
     console = Console(quiet, json)
-    options = TrainOptions(valid_dataset, lazy, overwrite, max_memory, use_machine(max_processes, cpu=True), solver,
+    options = TrainOptions(valid_dataset, lazy, overwrite, max_memory, use_machine(max_processes, cpu), solver,
                            preconditioner, columns)  # fmt: skip
     models = train_tasks(console, task_dir, options)
     console.say(f"\nnext: {next_step(models, valid_dataset)}")
@@ -173,14 +172,14 @@ def resume(
     dataset: Annotated[Path, typer.Argument(help="Data set it was trained on.", show_default=False)],
     valid_dataset: Annotated[Path, typer.Argument(help="Data set of its validation points.", show_default=False)],
     overwrite: Overwrite = False, preconditioner: Preconditioner = "rpcholesky", columns: Columns = None,
-    max_memory: MaxMemory = None, max_processes: MaxProcesses = None, cpu: OnCpu = False,
+    max_memory: MaxMemory = None, max_processes: MaxProcesses = None, cpu: Cpu = False,
     quiet: Quiet = False, json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """Go on with the training of a model from its coefficients."""
     from pyff.cli.gdml_train import TrainOptions, resume_model
 
     console = Console(quiet, json)
-    options = TrainOptions(valid_dataset, False, overwrite, max_memory, use_machine(max_processes, cpu=True),
+    options = TrainOptions(valid_dataset, False, overwrite, max_memory, use_machine(max_processes, cpu),
                            preconditioner=preconditioner, columns=columns)  # fmt: skip
     resume_model(console, model, dataset, options)
     console.say(f"\nnext: pyff gdml test {model} {dataset}")
@@ -228,7 +227,7 @@ def all_(
     perms_from: PermsFrom = None, no_E: NoE = False, E_cstr: ECstr = False, task_dir: TaskDir = None,
     model_file: ModelFile = None, lazy: Lazy = False, refine: Refine = False, clean: Clean = False,
     overwrite: Overwrite = False, solver: SolverName = "auto", preconditioner: Preconditioner = "rpcholesky",
-    columns: Columns = None, max_memory: MaxMemory = None, max_processes: MaxProcesses = None, cpu: OnCpu = False,
+    columns: Columns = None, max_memory: MaxMemory = None, max_processes: MaxProcesses = None, cpu: Cpu = False,
     seed: Seed = 0, units: DataUnits = None, quiet: Quiet = False, json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """From a data set to a tested model: create, train, select and test, and a picture of the errors.
@@ -241,7 +240,7 @@ def all_(
 
     options = CreateOptions.parse(dataset, n_train, n_valid, valid, sig, lam, no_symmetry, perms_from, no_E, E_cstr,
                                   task_dir, overwrite, seed, units)  # fmt: skip
-    training = TrainOptions(valid or dataset, lazy, overwrite, max_memory, use_machine(max_processes, cpu=True), solver,
+    training = TrainOptions(valid or dataset, lazy, overwrite, max_memory, use_machine(max_processes, cpu), solver,
                             preconditioner, columns)  # fmt: skip
     return run_all(Console(quiet, json), options, training, test or dataset, n_test, model_file, refine=refine,
                    clean=clean)  # fmt: skip
