@@ -45,6 +45,7 @@ class HarmonicPrior:
 
     def predict(self, pos: Tensor) -> tuple[Tensor, Tensor]:
         """Energies [B] and forces [B,N,3] of positions [B,N,3]."""
+        pos = torch.as_tensor(pos, dtype=torch.float64)
         unit, distance = _lengths(pos, self.bonds)
         stretch = distance - self.lengths
         forces = torch.zeros_like(pos)

@@ -23,6 +23,7 @@ def test_prior_forces_are_minus_the_gradient():
     energy, forces = prior.predict(pos)
     torch.testing.assert_close(forces, -torch.autograd.grad(energy.sum(), pos)[0], rtol=1e-10, atol=1e-10)
     pos, forces = pos.detach(), forces.detach()
+    assert torch.equal(prior.predict(pos.numpy())[1], forces)
     assert float(forces.sum(1).abs().max()) < 1e-9
     assert float(torch.linalg.cross(pos, forces).sum(1).abs().max()) < 1e-9
 
