@@ -25,7 +25,7 @@ from pyff import ops
 from pyff.models.so3krates import SO3krates, SO3kratesConfig
 from pyff.ops import reference
 
-CASES = (("F = 132", 10), ("F = 132", 32), ("F = 128", 10), ("F = 128", 32))
+CASES = tuple((width, count) for width in ("F = 132", "F = 128") for count in (5, 10, 32))
 TITLES = ("training step", "energy and forces")
 WIDTHS = {"F = 132": {}, "F = 128": {"n_features": 128, "degrees": (1, 2, 3, 4)}}
 
