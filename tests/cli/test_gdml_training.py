@@ -234,7 +234,7 @@ def test_all_makes_a_model_that_a_calculator_takes(folder, capsys):
     assert len(result["validation"]) > 3
     data = water(3, seed=8)
     energy, _ = pyff.load(result["model"]).predict(torch.from_numpy(data.pos))
-    np.testing.assert_allclose(energy.numpy(), data.energy, atol=0.2 * np.ptp(data.energy))
+    np.testing.assert_allclose(energy.numpy(), data.energy, atol=0.001 * np.ptp(data.energy))
 
 
 def test_all_takes_a_solver(folder, capsys):

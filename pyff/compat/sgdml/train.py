@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -85,8 +86,6 @@ class GDMLTrain:
             save_progr_callback: called with an unfinished model now and then, by the iterative solver.
             callback: called as callback(done, total, disp_str=...).
         """
-        if self._max_processes is not None:
-            torch.set_num_threads(self._max_processes)
 
         def progress(stage: str, done: float, total: float) -> None:
             if callback is not None:
@@ -95,10 +94,11 @@ class GDMLTrain:
         def save(trained: Trained) -> None:
             save_progr_callback(_as_numpy_loads(arrays_of_trained(trained)))
 
-        trained = train_task(
-            task_of_arrays(dict(task)), max_memory=self._max_memory, progress=progress,
-            say=self.log.info, checkpoint=save if save_progr_callback else None,
-        )  # fmt: skip
+        with _threads(self._max_processes):
+            trained = train_task(
+                task_of_arrays(dict(task)), max_memory=self._max_memory, progress=progress,
+                say=self.log.info, checkpoint=save if save_progr_callback else None,
+            )  # fmt: skip
         for text in trained.labels.warnings() if trained.labels else ():
             self.log.warning(text)
         return _as_numpy_loads(arrays_of_trained(trained))
@@ -106,6 +106,17 @@ class GDMLTrain:
     def draw_strat_sample(self, T: np.ndarray, n: int, excl_idxs: np.ndarray | None = None) -> np.ndarray:
         """Indices of n values of T that have its distribution; excl_idxs are not drawn."""
         return stratified_sample(T, n, _global_generator(), excl_idxs)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """At most `count` threads for torch and the kernels, then as many as before; None: as many as there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _global_generator() -> np.random.Generator:

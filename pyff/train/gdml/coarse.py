@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from pyff.models.gdml.ad import ForceField, ForceKernel, fit_force_field
+from pyff.train.gdml.closed_form import Progress
 
 __all__ = ["CrossValidation", "TwoLayers", "cross_validated", "fit_layer", "fit_two_layers", "mean_forces"]
 
-Report = Callable[[int], None]
 Draw = Callable[[np.ndarray, np.random.Generator], tuple[Sequence[np.ndarray], np.ndarray]]
 
 
@@ -53,7 +53,7 @@ class CrossValidation:
 
 def fit_layer(
     kernel: ForceKernel, pos: Tensor, forces: Tensor, batches: Sequence[np.ndarray], ridge: float = 1e-10,
-    report: Report | None = None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> list[ForceField]:  # fmt: skip
     """One field per batch of frames; frames drawn twice into a batch count once.
 
@@ -63,8 +63,7 @@ def fit_layer(
     for k, batch in enumerate(batches):
         frames = torch.as_tensor(np.unique(batch))
         fields.append(fit_force_field(kernel, pos[frames], forces[frames], lam=ridge))
-        if report is not None:
-            report(k + 1)
+        progress("fitting batches", k + 1, len(batches))
     return fields
 
 
@@ -78,20 +77,19 @@ def mean_forces(fields: Sequence[ForceField], pos: Tensor) -> Tensor:
 
 def fit_two_layers(
     layers: TwoLayers, pos: Tensor, forces: Tensor, batches: Sequence[np.ndarray], points: np.ndarray,
-    report: Report | None = None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> ForceField:  # fmt: skip
     """The second layer, fitted to the first layer's average at the frames `points`."""
     pos, forces = (torch.as_tensor(x, dtype=torch.float64) for x in (pos, forces))
     if not len(batches) or not len(points):
         raise ValueError(f"batches and points must not be empty; received {len(batches)} and {len(points)}")
-    fields = fit_layer(layers.first, pos, forces, batches, layers.first_ridge, report)
+    fields = fit_layer(layers.first, pos, forces, batches, layers.first_ridge, progress)
     return _second_layer(layers, fields, pos[torch.as_tensor(np.unique(points))])
 
 
 def cross_validated(
-    layers: TwoLayers, pos: Tensor, forces: Tensor, draw: Draw, folds: int = 5, seed: int = 0,
-    report: Report | None = None,
-) -> CrossValidation:  # fmt: skip
+    layers: TwoLayers, pos: Tensor, forces: Tensor, draw: Draw, folds: int = 5, seed: int = 0
+) -> CrossValidation:
     """Each fold of the frames in turn is left out, both layers are made from the others, and tested on it.
 
     draw(frames, rng) -> (batches, points): indices for the layers, out of the frames it is given.
@@ -107,8 +105,6 @@ def cross_validated(
         field = fit_two_layers(layers, pos, forces, batches, points)
         frames = torch.as_tensor(held_out)
         errors.append(float((field.predict(pos[frames])[1] - forces[frames]).square().mean()))
-        if report is not None:
-            report(k + 1)
     return CrossValidation(np.array(errors))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 from ase.cell import Cell
 from ase.data import atomic_numbers, chemical_symbols
 from ase.io import read
 
+from pyff._atomic import atomic_write
 from pyff.interfaces.sgdml import dataset_md5 as _md5
 from pyff.models.gdml.sgdml_file import text_of
 
@@ -52,7 +52,7 @@ def z_to_z_str(z: Iterable[int]) -> list[str]:
 def write_geometry(filename: str | os.PathLike, r: np.ndarray, z: Iterable[int], comment_str: str = "") -> None:
     """An xyz file of positions [N, 3]."""
     rows = (f"{symbol}\t" + "\t".join(map(str, xyz)) for symbol, xyz in zip(z_to_z_str(z), np.squeeze(r)))
-    Path(filename).write_text("\n".join([str(len(np.squeeze(r))), comment_str, *rows]))
+    atomic_write(filename, "\n".join([str(len(np.squeeze(r))), comment_str, *rows]))
 
 
 def generate_xyz_str(
