@@ -1,9 +1,12 @@
-"""Water as three Morse bonds: energies and forces in closed form, in kcal/mol and A."""
+"""Water as three Morse bonds: energies and forces in closed form, in kcal/mol and A; and copper in eV and A."""
 
 from __future__ import annotations
 
 import numpy as np
+from ase import Atoms
+from ase.calculators.emt import EMT
 
+from pyff.interfaces.sgdml import dataset_arrays
 from pyff.train.gdml import GdmlData
 
 EQUILIBRIUM = np.array([[0.0, 0.0, 0.12], [0.0, 0.76, -0.48], [0.0, -0.76, -0.48]])
@@ -31,3 +34,24 @@ def water(m: int, seed: int = 0, spread: float = 0.08, cell: np.ndarray | None =
         Z=np.array([8, 1, 1], np.uint8), pos=pos, forces=forces, energy=energy, cell=cell, name="water",
         theory="Morse", energy_unit="kcal/mol", length_unit="Angstrom",
     )  # fmt: skip
+
+
+def shaken(ideal: Atoms, m: int = 20) -> GdmlData:
+    """m frames of a metal around its sites, labelled by effective-medium theory."""
+    frames, rng = [], np.random.default_rng(0)
+    for _ in range(m):
+        frame = ideal.copy()
+        frame.rattle(0.08, rng=rng)
+        frame.calc = EMT()
+        frames.append((frame.positions, frame.get_forces(), frame.get_potential_energy()))
+    pos, forces, energy = map(np.array, zip(*frames))
+    return GdmlData(
+        Z=ideal.numbers, pos=pos, forces=forces, energy=energy, cell=ideal.cell[:], name="copper", theory="EMT",
+        energy_unit="eV", length_unit="Ang",
+    )  # fmt: skip
+
+
+def arrays_of_data(data: GdmlData) -> dict:
+    """The arrays of a data set file."""
+    return dataset_arrays(data.Z, data.pos, data.forces, data.energy, name=data.name, theory=data.theory,
+                          cell=data.cell, e_unit=data.energy_unit, r_unit=data.length_unit)  # fmt: skip

@@ -18,7 +18,7 @@ from pyff.errors import PyffError
 from pyff.interfaces.sgdml import kind_of, read_sgdml, write_sgdml
 from pyff.interfaces.sgdml.training import arrays_of_task, data_of_arrays, task_of_arrays
 from pyff.models.gdml import GDMLConfig
-from pyff.models.gdml.sgdml_file import is_skewed
+from pyff.models.gdml.sgdml_file import is_skewed, rounding_is_nearest
 from pyff.train.gdml import GdmlData, GdmlTask, Source, create_task
 from pyff.train.gdml.search import DEFAULT_LAM, DEFAULT_SIGMAS
 from pyff.train.gdml.task import EnergyUse, draw_points
@@ -100,6 +100,7 @@ def create_tasks(console: Console, options: CreateOptions) -> Path:
     folder = options.task_dir or Path(_folder_name(options, data))
     found = _existing(console, options, folder, data, valid, sigmas) if folder.exists() else None
     template = found or _new_task(console, options, data, valid)
+    _say_images(console, template.config)
     folder.mkdir(parents=True, exist_ok=True)
     pairs = list(itertools.product(sigmas, options.lams))
     written = sum(write_task(folder, template.with_sigma(*pair)) for pair in pairs)
@@ -163,11 +164,22 @@ def _say_properties(console: Console, options: CreateOptions, data: GdmlData, va
         raise PyffError("training and validation data must both be periodic or both open; one has a lattice")
     if data.cell is not None:
         console.say("lattice     found: nearest images")
-        if is_skewed(data.cell):
-            console.warn(
-                "the cell is skewed: images that sGDML's files find by rounding are not always the nearest, and errors "
-                "grow. Use an orthogonal supercell, or pyff.train.gdml.fit, whose models find the nearest"
-            )
+
+
+def _say_images(console: Console, config: GDMLConfig) -> None:
+    """What sgdml would make of the files, or they of the cell, where it is not orthogonal."""
+    if config.cell is None or rounding_is_nearest(np.array(config.cell)):
+        return
+    if config.images == "search":
+        console.say(
+            "images      the true nearest, as the tasks and models state. The cell is not orthogonal: sgdml itself "
+            "would round fractional coordinates and give other numbers for these files"
+        )
+    elif is_skewed(np.array(config.cell)):
+        console.warn(
+            "the cell is skewed, and the tasks of this folder find images by rounding, which are not always the "
+            "nearest: errors grow. A new --task_dir takes the nearest"
+        )
 
 
 def _units(data: GdmlData | Source) -> Units | None:
@@ -189,7 +201,7 @@ def _new_task(console: Console, options: CreateOptions, data: GdmlData, valid: G
     elif options.use_sym and data.perms is None:
         console.say("searching for symmetries in the training points")
     return create_task(
-        data, options.n_train, options.n_valid, GDMLConfig(sigma=1.0, lam=options.lams[0], images="round"),
+        data, options.n_train, options.n_valid, GDMLConfig(sigma=1.0, lam=options.lams[0]),
         valid_data=valid, perms=perms, use_sym=options.use_sym, use_energy=options.use_energy,
         rng=np.random.default_rng(options.seed),
     )  # fmt: skip

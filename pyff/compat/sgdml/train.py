@@ -56,7 +56,9 @@ class GDMLTrain:
     ) -> dict[str, Any]:  # fmt: skip
         """A task: training points drawn by their energies, symmetries, hyper-parameters.
 
-        Fingerprints are those of the arrays given, whatever "md5" says. sig may be any positive number.
+        Fingerprints are those of the arrays given, whatever "md5" says. sig may be any positive number. Images of
+        periodic data are found as sgdml finds them, by rounding; `pyff gdml create` and `pyff.train.gdml` take the
+        nearest in skewed cells, too.
 
         Raises:
             ValueError: too few points, or energies wanted that the data set does not have.

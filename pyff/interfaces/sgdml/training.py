@@ -10,7 +10,7 @@ import numpy as np
 from pyff.errors import PyffError
 from pyff.interfaces.sgdml.files import CODE_VERSION, fingerprint
 from pyff.models.gdml import GDMLConfig
-from pyff.models.gdml.sgdml_file import DEFAULT_UNITS, arrays_of_model, text_of
+from pyff.models.gdml.sgdml_file import DEFAULT_UNITS, arrays_of_cell, arrays_of_model, cell_and_images, text_of
 from pyff.train.gdml import GdmlData, GdmlErrors, GdmlTask, Source, Start, Trained
 
 __all__ = ["arrays_of_task", "arrays_of_trained", "data_of_arrays", "task_from_model", "task_of_arrays"]
@@ -52,7 +52,7 @@ def arrays_of_task(task: GdmlTask) -> dict[str, Any]:
 
 
 def task_of_arrays(arrays: Arrays) -> GdmlTask:
-    """The task in a task file; periodic images are sGDML's (by rounding)."""
+    """The task in a task file; periodic images are sGDML's (by rounding) where the file names no others."""
     flag = lambda name, default: bool(np.squeeze(arrays.get(name, default)))  # noqa: E731
     use_energy = "constraints" if flag("use_E_cstr", False) else "constant"
     start = None
@@ -129,18 +129,14 @@ def _source_of(arrays: Arrays) -> Source:
 def _hyperparameters(task: GdmlTask) -> dict[str, Any]:
     config = task.config
     sigma = int(config.sigma) if config.sigma.is_integer() else config.sigma  # sgdml prints with %d
-    arrays: dict[str, Any] = {"sig": sigma, "lam": config.lam}
-    if config.cell is not None:
-        arrays["lattice"] = np.array(config.cell).T
-    return arrays
+    return {"sig": sigma, "lam": config.lam, **arrays_of_cell(config)}
 
 
 def _config(arrays: Arrays) -> GDMLConfig:
-    lattice = arrays.get("lattice")
     energy, length = text_of(arrays.get("e_unit")), text_of(arrays.get("r_unit"))
     known = energy and length
     return GDMLConfig(
-        sigma=float(np.squeeze(arrays["sig"])), lam=float(np.squeeze(arrays.get("lam", 1e-10))), images="round",
-        cell=None if lattice is None else tuple(map(tuple, np.asarray(lattice, float).T.tolist())),
+        sigma=float(np.squeeze(arrays["sig"])), lam=float(np.squeeze(arrays.get("lam", 1e-10))),
+        **cell_and_images(arrays),
         energy_unit=energy if known else DEFAULT_UNITS.energy, length_unit=length if known else DEFAULT_UNITS.length,
     )  # fmt: skip

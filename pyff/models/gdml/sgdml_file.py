@@ -3,6 +3,10 @@
 Descriptors of the training points are stored transposed [D, M], permutations of descriptors flattened column by column
 with an offset of D per permutation, lattice vectors as columns. Signs are those of `pyff.ops.gdml`: the file's
 coefficients R_d_desc_alpha and alphas_E enter as they are.
+
+sGDML finds images by rounding fractional coordinates, which gives the nearest in orthogonal cells only. Tasks and
+models of pyff in other cells take the true nearest image and say so by one more array, images = "search", which sgdml
+ignores.
 """
 
 from __future__ import annotations
@@ -26,10 +30,13 @@ from pyff.units import Units
 __all__ = [
     "CODE_VERSION",
     "DEFAULT_UNITS",
+    "arrays_of_cell",
     "arrays_of_model",
+    "cell_and_images",
     "is_skewed",
     "load_sgdml",
     "model_of_arrays",
+    "rounding_is_nearest",
     "save_sgdml",
     "text_of",
     "with_names_of_today",
@@ -46,8 +53,9 @@ _OLD_NAMES = {
     "dataset_name": ("dataset",),
 }
 _UNKNOWN_ERROR = {"mae": float("nan"), "rmse": float("nan")}
-# cosine between lattice vectors from which rounding misses nearest images within half of the cell
-_SKEWED = 0.05
+# cosine between lattice vectors: up to the first, rounding finds every nearest image but for the rounding of the cell
+# itself; from the second it misses images within half of the cell
+_ORTHOGONAL, _SKEWED = 1e-6, 0.05
 
 
 def load_sgdml(path: str | os.PathLike, units: Units | str | None = None) -> GDML:
@@ -77,14 +85,12 @@ def model_of_arrays(arrays: Mapping[str, np.ndarray], units: Units | str | None 
         kind = {"d": "a data set", "t": "a training task"}.get(text_of(arrays.get("type")) or "", "no sGDML model")
         raise ModelFileError(f"{name} is {kind}: a model holds R_desc, R_d_desc_alpha and more; missing {missing}")
     known, note = _units(arrays, units, name)
-    lattice = arrays.get("lattice")
-    cell = None if lattice is None else tuple(map(tuple, np.asarray(lattice, float).T.tolist()))
     config = GDMLConfig(
-        sigma=float(np.squeeze(arrays["sig"])), lam=float(np.squeeze(arrays.get("lam", 1e-10))), cell=cell,
-        images="round", energy_unit=known.energy, length_unit=known.length,
+        sigma=float(np.squeeze(arrays["sig"])), lam=float(np.squeeze(arrays.get("lam", 1e-10))),
+        **cell_and_images(arrays), energy_unit=known.energy, length_unit=known.length,
     )  # fmt: skip
-    if cell is not None:
-        _warn_of_skewed(cell, name)
+    if config.cell is not None and config.images == "round":
+        _warn_of_skewed(config.cell, name)
     points = np.asarray(arrays["R_desc"], float).T
     coef_energy = arrays.get("alphas_E")
     model = GDML(
@@ -104,16 +110,11 @@ def arrays_of_model(model: GDML) -> dict[str, Any]:
     A file needs more: the points it was trained and validated on, errors (`pyff.interfaces.sgdml`).
 
     Raises:
-        ValueError: a kernel, or a choice of images, that sGDML does not have.
+        ValueError: a kernel that sGDML does not have.
     """
     config = model.config
     if config.profile != "matern52":
         raise ValueError(f"sGDML has the matern52 kernel only; this model has {config.profile}. Save .safetensors")
-    if config.cell is not None and config.images == "search" and _skewness(np.array(config.cell)) > 1e-6:
-        raise ValueError(
-            "sGDML rounds fractional coordinates, which in this skewed cell does not find the nearest images that this "
-            "model was trained with (images='search'). Save .safetensors, or train with images='round'"
-        )
     perms = model.perms.cpu()
     linear = descriptor_permutations(perms) + model.points.shape[1] * torch.arange(len(perms))[:, None]
     sigma = int(config.sigma) if config.sigma.is_integer() else config.sigma  # sgdml prints with %d
@@ -121,17 +122,38 @@ def arrays_of_model(model: GDML) -> dict[str, Any]:
         "z": model.Z.cpu().numpy().astype(np.uint8), "R_desc": model.points.T.cpu().numpy(),
         "R_d_desc_alpha": model.coef.cpu().numpy(), "c": model.constant.item(), "std": model.std.item(), "sig": sigma,
         "lam": config.lam, "perms": perms.numpy(), "tril_perms_lin": linear.T.reshape(-1).numpy(),
-        "r_unit": config.length_unit, "e_unit": config.energy_unit,
+        "r_unit": config.length_unit, "e_unit": config.energy_unit, **arrays_of_cell(config),
     }  # fmt: skip
-    if config.cell is not None:
-        arrays["lattice"] = np.array(config.cell).T
     if model.coef_energy is not None:
         arrays["alphas_E"] = model.coef_energy.cpu().numpy()
     return arrays
 
 
+def arrays_of_cell(config: GDMLConfig) -> dict[str, Any]:
+    """Lattice vectors, and which images are meant where sGDML's rounding finds others; nothing of open structures."""
+    if config.cell is None:
+        return {}
+    cell = np.array(config.cell)
+    own = config.images == "search" and not rounding_is_nearest(cell)
+    return {"lattice": cell.T} | ({"images": "search"} if own else {})
+
+
+def cell_and_images(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """`cell` and `images` of the GDMLConfig of a task or model; files that do not name the images round, as sGDML.
+
+    Raises PyffError for images that are neither "search" nor "round".
+    """
+    lattice, images = arrays.get("lattice"), text_of(arrays.get("images", "round"))
+    if images not in ("search", "round"):
+        raise PyffError(f"images must be search or round; received {images or arrays['images']!r}")
+    cell = None if lattice is None else tuple(map(tuple, np.asarray(lattice, float).T.tolist()))
+    return {"cell": cell, "images": images}
+
+
 def save_sgdml(model: GDML, path: str | os.PathLike) -> None:
     """Write a model as a file that sgdml 1.0.3 reads; `load_sgdml` returns it bit for bit.
+
+    sgdml computes the same in orthogonal cells; in others it rounds, and models with images="search" become others.
 
     Which points it was trained and validated on, and its errors, are written as far as `model.info` knows them.
 
@@ -244,6 +266,11 @@ def _warn_of_skewed(cell: tuple[tuple[float, ...], ...], name: str) -> None:
 def is_skewed(cell: np.ndarray) -> bool:
     """Whether rounding of fractional coordinates misses nearest images within half of the cell [3, 3]."""
     return _skewness(cell) > _SKEWED
+
+
+def rounding_is_nearest(cell: np.ndarray) -> bool:
+    """Whether rounding of fractional coordinates finds every nearest image: in orthogonal cells [3, 3] only."""
+    return _skewness(cell) <= _ORTHOGONAL
 
 
 def _skewness(cell: np.ndarray) -> float:

@@ -26,9 +26,9 @@ SWAP = np.array([[0, 1, 2], [0, 2, 1]])
 CELL = np.array([[4.0, 0.1, 0.0], [0.0, 3.5, 0.2], [0.3, 0.0, 3.0]])
 
 
-def make_task(use_energy="constant", cell=None, **changes):
+def make_task(use_energy="constant", cell=None, images="round", **changes):
     data = replace(water(30, cell=cell), **changes)
-    config = GDMLConfig(sigma=3, images="round")
+    config = GDMLConfig(sigma=3, images=images)
     return create_task(data, 8, 5, config, perms=SWAP, use_energy=use_energy, rng=np.random.default_rng(0))
 
 
@@ -50,6 +50,13 @@ def test_task_survives_the_file(tmp_path, use_energy, cell):
         back = replace(back, energy=task.energy)
     for field in vars(task):
         assert same(getattr(task, field), getattr(back, field)), field
+
+
+def test_images_are_named_where_rounding_finds_others():
+    for images, cell, named in (("search", CELL, True), ("round", CELL, False), ("search", np.diag([4, 3, 3]), False)):
+        arrays = arrays_of_task(make_task(cell=cell, images=images))
+        assert ("images" in arrays) == named
+        assert task_of_arrays(arrays).config.images == ("search" if named else "round")
 
 
 def test_other_kernels_are_refused():

@@ -13,7 +13,6 @@ from ase import Atoms
 
 import pyff
 from pyff._npz import read_npz, write_npz
-from pyff.models.gdml import GDMLConfig
 from pyff.models.gdml.sgdml_file import arrays_of_model, load_sgdml, model_of_arrays
 from pyff.models.schema import ModelFileError
 from pyff.ops import descriptor_permutations, inverse_distances, jacobian_transpose_product, reference
@@ -174,14 +173,41 @@ def test_units_that_were_assumed_are_not_stated(tmp_path):
         assert {"e_unit", "r_unit"} & set(read_npz(tmp_path / "b.npz")) == stated
 
 
-def test_model_that_sgdml_would_compute_otherwise_is_not_written():
+def test_kernel_that_sgdml_does_not_have_is_not_written():
+    model = model_of_arrays(model_arrays())
+    model.config = model.config.model_copy(update={"profile": "rbf"})
+    with pytest.raises(ValueError, match="matern52 kernel only"):
+        arrays_of_model(model)
+
+
+@pytest.mark.parametrize("images", ["search", "round"])
+def test_nearest_images_of_a_skewed_cell_survive_the_file(tmp_path, images, caplog):
+    pos = torch.from_numpy(4 * positions(5))
     model = model_of_arrays(model_arrays(LATTICE))
-    for change, sentence in (({"profile": "rbf"}, "matern52 kernel only"), ({"images": "search"}, "this skewed cell")):
-        model.config = GDMLConfig.model_validate(
-            {**model_of_arrays(model_arrays(LATTICE)).config.model_dump(), **change}
-        )
-        with pytest.raises(ValueError, match=sentence):
-            arrays_of_model(model)
+    other = model.predict(pos)[0]
+    model.config = model.config.model_copy(update={"images": images})
+    caplog.clear()
+    pyff.save(model, tmp_path / "m.npz")
+    assert ("images" in read_npz(tmp_path / "m.npz")) == (images == "search")
+    back = pyff.load(tmp_path / "m.npz")
+    assert back.config.images == images
+    assert ("the cell is skewed" in caplog.text) == (images == "round")
+    assert all(map(torch.equal, back.predict(pos), model.predict(pos)))
+    assert torch.equal(back.predict(pos)[0], other) == (images == "round")
+
+
+def test_orthogonal_cell_needs_no_word_on_images(tmp_path):
+    model = model_of_arrays(model_arrays(np.diag([3.0, 4.0, 5.0])))
+    energy = model.predict(torch.from_numpy(4 * positions(5)))[0]
+    model.config = model.config.model_copy(update={"images": "search"})
+    assert "images" not in arrays_of_model(model)
+    torch.testing.assert_close(model.predict(torch.from_numpy(4 * positions(5)))[0], energy, rtol=1e-12, atol=0)
+
+
+def test_unknown_images_are_refused(tmp_path):
+    write_npz(tmp_path / "m.npz", model_arrays(LATTICE) | {"images": np.array("nearest")})
+    with pytest.raises(ModelFileError, match=r"m\.npz: images must be search or round; received 'nearest'"):
+        load_sgdml(tmp_path / "m.npz")
 
 
 def test_units_come_from_the_file_and_are_never_contradicted(tmp_path, caplog):
