@@ -14,11 +14,13 @@ from pyff import __version__, _core
 __all__ = ["write_results"]
 
 
-def write_results(path: str | Path, rows: list[dict[str, Any]], *, threads: int, packages: tuple[str, ...]) -> None:
-    """Write rows with processor, instruction set, threads, revision and versions of pyff and of `packages`."""
+def write_results(
+    path: str | Path, rows: list[dict[str, Any]], *, threads: int, packages: tuple[str, ...], **about: Any
+) -> None:
+    """Write rows with processor, instruction set, threads, revision, versions (pyff, `packages`) and `about`."""
     environment = {
         "processor": _processor(), "isa": _core.isa(), "threads": threads, "pyff": __version__,
-        "revision": _revision(), "versions": {name: _version(name) for name in packages},
+        "revision": _revision(), "versions": {name: _version(name) for name in packages}, **about,
     }  # fmt: skip
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,14 +9,13 @@ memory of a call. The neighbor list waits for the GPU once per call, so its time
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import sys
 import time
 from pathlib import Path
 
 import torch
+from _results import write_results
 from _systems import water
 
 from pyff import ops
@@ -171,16 +170,6 @@ def bench_pair_energy(law: str, n: int, cutoff: float) -> list[dict]:
     return rows
 
 
-def environment() -> dict:
-    return {
-        "gpu": torch.cuda.get_device_name(),
-        "status": _cuda.status(),
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-        "python": platform.python_version(),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
@@ -200,7 +189,8 @@ def main() -> None:
     for row in rows:
         print("  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
     if args.json:
-        args.json.write_text(json.dumps({"environment": environment(), "results": rows}, indent=1))
+        about = {"gpu": torch.cuda.get_device_name(), "status": _cuda.status(), "cuda": torch.version.cuda}
+        write_results(args.json, rows, threads=torch.get_num_threads(), packages=("torch",), **about)
 
 
 if __name__ == "__main__":

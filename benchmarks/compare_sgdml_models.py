@@ -1,6 +1,6 @@
 """Predictions of sGDML's model files: pyff against sgdml, both against long double, and the time of a prediction.
 
-    python benchmarks/compare_sgdml_models.py MODEL.npz FRAMES.npz [MODEL.npz FRAMES.npz ...] --out sgdml.json
+    python benchmarks/compare_sgdml_models.py MODEL.npz FRAMES.npz [MODEL.npz FRAMES.npz ...] --json sgdml_models.json
 
 Needs sgdml (an environment of its own: sgdml 1.0.3 needs numpy below 2.4). FRAMES.npz holds R [M, N, 3]; the first 100
 are predicted. Model files written by pyff from the arrays it has read must give sgdml the same bits.
@@ -10,21 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+import torch
+from _results import write_results
+from _timing import interleaved
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("files", nargs="+")
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--exact", type=int, default=5, help="frames that are also computed in long double")
-parser.add_argument("--repeats", type=int, default=10)
-parser.add_argument("--out")
+import pyff
+from pyff._npz import read_npz, write_npz
+from pyff.models.gdml.sgdml_file import arrays_of_model
 
 FRAMES = 100
 
@@ -52,82 +48,87 @@ def exact(arrays: dict, r: np.ndarray) -> tuple[np.longdouble, np.ndarray]:
     return std * energy + real(float(arrays["c"])), std * forces
 
 
-def interleaved(functions: dict, repeats: int) -> dict[str, float]:
-    """Median seconds of a call, the functions taking turns."""
-    times = {name: [] for name in functions}
-    for k in range(repeats + 1):
-        for name, call in functions.items():
-            began = time.perf_counter()
-            call()
-            if k:
-                times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(t) for name, t in times.items()}
+def arrays_for_sgdml(path: str, model: pyff.models.GDML) -> tuple[dict, bool]:
+    """The arrays of a file, and whether sgdml reads them: the layouts of 2018 are brought into today's."""
+    arrays = read_npz(path)
+    if "R_desc" in arrays:
+        return arrays, True
+    return {k: np.asarray(v) for k, v in arrays_of_model(model).items()} | {"type": np.array("m")}, False
 
 
-def compare(model_path: str, frames_path: str, args) -> dict:
-    import torch
+def predictors(arrays: dict, threads: int) -> dict:
+    """sgdml with a model: as it is, written again by pyff, and with the training points in reverse order.
+
+    The last is the same sum in another order: what sgdml itself can tell apart.
+    """
     from sgdml.predict import GDMLPredict
 
-    import pyff
-    from pyff._npz import read_npz, write_npz
-    from pyff.models.gdml.sgdml_file import arrays_of_model
-
-    torch.set_num_threads(args.threads)
-    R = read_npz(frames_path)["R"][:FRAMES].astype(float)
-    flat, pos = R.reshape(len(R), -1), torch.from_numpy(R)
-    model, arrays = pyff.load(model_path), read_npz(model_path)
-    sgdml_reads = "R_desc" in arrays  # not the layouts of 2018, which are brought into today's
-    if not sgdml_reads:
-        now = arrays_of_model(model)
-        arrays = {k: np.asarray(v) for k, v in now.items()} | {"type": np.array("m")}
+    backwards = {k: arrays[k][:, ::-1] if k == "R_desc" else arrays[k][::-1] for k in ("R_desc", "R_d_desc_alpha")}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "again.npz"
         write_npz(path, arrays)
         with np.load(path, allow_pickle=True) as again:
-            copy = GDMLPredict(dict(again), max_processes=args.threads)
-    theirs = GDMLPredict(arrays, max_processes=args.threads)
-    E, F = theirs.predict(flat)
-    # the same sum in another order: what sgdml itself can tell apart
-    backwards = {k: arrays[k][:, ::-1] if k == "R_desc" else arrays[k][::-1] for k in ("R_desc", "R_d_desc_alpha")}
-    E_again, F_again = GDMLPredict(arrays | backwards, max_processes=args.threads).predict(flat)
-    e, f = (x.numpy() for x in model.predict(pos))
-    f = f.reshape(len(R), -1)
-    same_bits = all(np.array_equal(a, b) for a, b in zip(copy.predict(flat), (E, F)))
-    largest = np.abs(F).max()
-    truth = [exact(arrays, r) for r in R[: args.exact]]
-    off = lambda energy, forces: [  # noqa: E731
-        max(float(abs(energy[k] - t[0])) for k, t in enumerate(truth)),
-        max(float(np.abs(forces[k] - t[1].ravel()).max()) for k, t in enumerate(truth)),
-    ]
-    one, one_pos = flat[:1], pos[:1]
-    single = interleaved({"sgdml": lambda: theirs.predict(one), "pyff": lambda: model.predict(one_pos)}, 20)
-    batch = interleaved({"sgdml": lambda: theirs.predict(flat), "pyff": lambda: model.predict(pos)}, args.repeats)
+            models = {"sgdml": arrays, "written": dict(again), "backwards": arrays | backwards}
+            return {name: GDMLPredict(model, max_processes=threads) for name, model in models.items()}
+
+
+def differences(found: dict, truth: list) -> dict:
+    """Of energies and forces, pairs by name, from sgdml's; the largest of both from those in long double."""
+    (E, F), largest = found["sgdml"], np.abs(found["sgdml"][1]).max()
+    relative = lambda name: float(np.abs((found[name][0] - E) / E).max())  # noqa: E731
+    forces = lambda name: float(np.abs(found[name][1] - F).max() / largest)  # noqa: E731
+
+    def off(name: str) -> list[float]:
+        pairs = [(abs(e - t[0]), np.abs(f - t[1].ravel()).max()) for e, f, t in zip(*found[name], truth)]
+        return [float(max(column)) for column in zip(*pairs)]
+
     return {
-        "model": Path(model_path).stem, "read_by_sgdml": sgdml_reads, "frames": len(R), "largest_force": largest,
-        "energy_difference_relative": float(np.abs((e - E) / E).max()),
-        "force_difference_over_largest": float(np.abs(f - F).max() / largest),
-        "sgdml_backwards_energy_difference_relative": float(np.abs((E_again - E) / E).max()),
-        "sgdml_backwards_force_difference_over_largest": float(np.abs(F_again - F).max() / largest),
-        "long_double_energy_force_sgdml": off(E, F), "long_double_energy_force_pyff": off(e, f),
-        "written_by_pyff_same_bits_in_sgdml": same_bits,
-        "single_ms": {k: 1e3 * v for k, v in single.items()}, "single_ratio": single["sgdml"] / single["pyff"],
-        "batch_ms": {k: 1e3 * v for k, v in batch.items()}, "batch_ratio": batch["sgdml"] / batch["pyff"],
+        "largest_force": float(largest), "energy_difference_relative": relative("pyff"),
+        "force_difference_over_largest": forces("pyff"),
+        "sgdml_backwards_energy_difference_relative": relative("backwards"),
+        "sgdml_backwards_force_difference_over_largest": forces("backwards"),
+        "long_double_energy_force_sgdml": off("sgdml"), "long_double_energy_force_pyff": off("pyff"),
+        "written_by_pyff_same_bits_in_sgdml": all(map(np.array_equal, found["written"], (E, F))),
     }  # fmt: skip
 
 
+def compare(model_path: str, frames_path: str, args) -> dict:
+    R = read_npz(frames_path)["R"][:FRAMES].astype(float)
+    model = pyff.load(model_path)
+    arrays, sgdml_reads = arrays_for_sgdml(model_path, model)
+    peers = predictors(arrays, args.threads)
+
+    def ours(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        energy, forces = model.predict(torch.from_numpy(r))
+        return energy.numpy(), forces.numpy().reshape(len(r), -1)
+
+    flat = R.reshape(len(R), -1)
+    found = {name: peer.predict(flat) for name, peer in peers.items()} | {"pyff": ours(R)}
+    row = {"model": Path(model_path).stem, "read_by_sgdml": sgdml_reads, "frames": len(R)}
+    row |= differences(found, [exact(arrays, r) for r in R[: args.exact]])
+    for name, n, rounds in (("single", 1, 2 * args.rounds), ("batch", len(R), args.rounds)):
+        calls = {"sgdml": lambda n=n: peers["sgdml"].predict(flat[:n]), "pyff": lambda n=n: ours(R[:n])}
+        times = interleaved(calls, rounds)
+        row |= {name: times, f"{name}_ratio": times["sgdml"]["median_ms"] / times["pyff"]["median_ms"]}
+    return row
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--exact", type=int, default=5, help="frames that are also computed in long double")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--json", type=Path, help="file for the raw numbers")
     args = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    torch.set_num_threads(args.threads)
+    if not hasattr(np, "in1d"):
+        np.in1d = np.isin  # sgdml 1.0.3 with numpy 2.4
     rows = [compare(m, r, args) for m, r in zip(args.files[::2], args.files[1::2], strict=True)]
     for row in rows:
         print(json.dumps(row, indent=1))
-    if args.out:
-        about = {
-            "machine": platform.processor() or platform.machine(),
-            "threads": args.threads,
-            "numpy": np.__version__,
-        }
-        Path(args.out).write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    if args.json:
+        write_results(args.json, rows, threads=args.threads, packages=("torch", "numpy", "sgdml"))
 
 
 if __name__ == "__main__":
