@@ -39,8 +39,9 @@ def arranged(
 ) -> PackedExpansion | TranslationProduct:
     """The training set arranged for the faster of the two ways; on GPUs, always for the direct sum.
 
-    Transforms against the native direct sum, one AVX-512 core, 100 training points: 1.7 times as fast for 32 atoms of
-    fcc (1536 permutations), 1.9 to 3.2 for 50 of graphene (300), 4.3 for 54 of bcc (2592), 14 for 108 of fcc (5184).
+    Transforms against the native direct sum, one AVX-512 core, 100 training points: 2.1 times as fast for 32 atoms of
+    fcc (1536 permutations), 2.6 for 50 of graphene (300), 5 for 54 of bcc (2592), 12 for 108 of fcc (5184). By
+    benchmarks/bench_gdml_product.py.
     """
     m, (p, d) = train.shape[0], perms.shape
     direct = 8.0 * d  # flop for each training point and permutation
