@@ -173,7 +173,7 @@ def _say_images(console: Console, config: GDMLConfig) -> None:
     if config.images == "search":
         console.say(
             "images      the true nearest, as the tasks and models state. The cell is not orthogonal: sgdml itself "
-            "would round fractional coordinates and give other numbers for these files"
+            "would round fractional coordinates and give wrong numbers for these files"
         )
     elif is_skewed(np.array(config.cell)):
         console.warn(

@@ -68,7 +68,7 @@ def _atoms(arrays: Mapping[str, np.ndarray]) -> Rows:
         a, b, c, *angles = Cell(np.asarray(arrays["lattice"], float).T).cellpar()
         rows.append(("cell", f"{a:.4f} {b:.4f} {c:.4f}, angles " + " ".join(f"{x:.2f}" for x in angles)))
     if text_of(arrays.get("images")) == "search":
-        rows.append(("images", "the true nearest; sgdml itself would round, and give other numbers"))
+        rows.append(("images", "the true nearest; sgdml itself would round, and give wrong numbers"))
     return rows
 
 

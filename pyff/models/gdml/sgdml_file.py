@@ -153,13 +153,20 @@ def cell_and_images(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def save_sgdml(model: GDML, path: str | os.PathLike) -> None:
     """Write a model as a file that sgdml 1.0.3 reads; `load_sgdml` returns it bit for bit.
 
-    sgdml computes the same in orthogonal cells; in others it rounds, and models with images="search" become others.
+    In cells that are not orthogonal sgdml rounds, and gives wrong numbers for models with images="search", which are
+    warned of.
 
     Which points it was trained and validated on, and its errors, are written as far as `model.info` knows them.
 
     Raises ValueError for what sGDML does not have, see `arrays_of_model`.
     """
     info, own = model.info, arrays_of_model(model)
+    if "images" in own:
+        _log.warning(
+            "%s: this model takes the true nearest images, which the file says and pyff reads. The cell is not "
+            "orthogonal: sgdml itself would round fractional coordinates and give wrong numbers",
+            path,
+        )
     if info.get("units") == _note_of_default():
         del own["r_unit"], own["e_unit"]  # an assumption does not become a statement
     md5 = {f"md5_{k}": info[f"md5_{k}"].encode() for k in ("train", "valid", "test") if info.get(f"md5_{k}")}

@@ -189,6 +189,7 @@ def test_nearest_images_of_a_skewed_cell_survive_the_file(tmp_path, images, capl
     caplog.clear()
     pyff.save(model, tmp_path / "m.npz")
     assert ("images" in read_npz(tmp_path / "m.npz")) == (images == "search")
+    assert ("sgdml itself would round" in caplog.text) == (images == "search")
     back = pyff.load(tmp_path / "m.npz")
     assert back.config.images == images
     assert ("the cell is skewed" in caplog.text) == (images == "round")
