@@ -79,11 +79,10 @@ def positions(file: Path, *args) -> np.ndarray:
 
 
 def hopping(pos: np.ndarray, blocks: int) -> Diffusion:
-    """D of hydrogen; the fit begins where vibrations no longer count."""
+    """D of hydrogen; the fit begins where vibrations no longer count, and ends before windows become few."""
     atoms = crystal()
     motion = Motion(pos, None, atoms.get_masses(), atoms.numbers, TIMESTEP * EVERY, atoms.cell.array, atoms.pbc)
-    piece = len(pos) // blocks * TIMESTEP * EVERY / 1000
-    return diffusion(motion, [H], fit=(0.1 * piece, 0.4 * piece), blocks=blocks)
+    return diffusion(motion, [H], fit=(1, 5), blocks=blocks)
 
 
 def sample(n: int, temperature: float = 1000) -> np.ndarray:
@@ -137,7 +136,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=100, help="training frames")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[700, 800, 900, 1000])
     parser.add_argument("--time", type=float, default=200, help="ps per simulation")
-    parser.add_argument("--blocks", type=int, default=5, help="pieces of each, for the error")
+    parser.add_argument("--blocks", type=int, default=10, help="pieces of each, for the error")
     parser.add_argument("--only", choices=["EMT", "BIGDML"], help="simulate with one of the two")
     parser.add_argument("--out", type=Path, default=Path("pd-h"))
     args = parser.parse_args()
