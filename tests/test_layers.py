@@ -13,7 +13,7 @@ PACKAGE = CHECKOUT / "pyff"
 
 # layer -> the layers it may import besides itself; a new module under pyff/ needs a line here
 _BASE = {"_atomic", "_core", "_progress", "_figure", "_interrupt", "_memory", "_threads", "batch", "errors", "units"}
-_BASE |= {"_npz", "_pickle_machine"}
+_BASE |= {"_device", "_npz", "_pickle_machine"}
 _TENSORS = _BASE | {"neighbors", "ops"}
 _NETWORKS = _TENSORS | {"nn", "solvers", "models"}
 # a Potential, no concrete model
@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "_core": set(),
     "_npz": {"_atomic", "_pickle_machine", "errors"},
     "_pickle_machine": {"errors"},
+    "_device": set(),
     "_progress": set(),
     "_figure": {"_atomic"},
     "_memory": set(),

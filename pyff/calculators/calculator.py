@@ -15,6 +15,7 @@ from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from torch import nn
 
+from pyff._device import usable_device
 from pyff.batch import GraphBatch, Output, System
 from pyff.data.checks import CLOSEST
 from pyff.data.collate import collate
@@ -92,13 +93,13 @@ class Calculator(AseCalculator):
         if long_range_cutoff is not None or ewald is not None:
             loaded = loaded if is_path else copy.deepcopy(loaded)
             set_long_range(loaded, long_range_cutoff, ewald)
-        self.model = _placed(loaded, torch.device(device), _DTYPES.get(dtype, loaded.dtype), private=is_path)
+        self.device = usable_device(device)
+        self.model = _placed(loaded, self.device, _DTYPES.get(dtype, loaded.dtype), private=is_path)
         if uncertainty:
             self.model = _with_uncertainty(self.model, self.model_name, private=self.model is not model)
         self._always = ("uncertainty",) if uncertainty else ()
         self._owns_model = self.model is not model
         self.implemented_properties = _offered(self.model, self.model_name)
-        self.device = torch.device(device)
         self.info: dict[str, Any] = {}
         # properties asked for of this structure and of the one before
         self._asked, self._asked_before = set(), set()

@@ -96,6 +96,9 @@ def _run(console: Console, atoms: Atoms, production: MDSettings, options: MDOpti
             return _ended(console, report, options, log)
     with TrajectoryWriter(options.out, append=first_step > 0) as trajectory:
         report = simulate(console, atoms, production, trajectory, log, first_step)
+    if not options.out.stat().st_size:  # failed at the first frame: the next try needs no --overwrite
+        options.out.unlink()
+        log.unlink(missing_ok=True)
     _summary(console, report, options)
     return _ended(console, report, options, log)
 
@@ -193,7 +196,7 @@ def _ended(console: Console, report: MDReport, options: MDOptions, log: Path) ->
         seconds=report.seconds,
         stopped=report.stopped or None,
         temperature_K=float(report.column("temperature_K").mean()) if report.rows else None,
-        drift_meV_per_atom_per_ps=drift.slope if drift else None,
+        drift_meV_per_atom_per_ps=drift.slope if drift and options.ensemble == "nve" else None,
     )
     if report.interrupted:
         again = "the same command with --resume goes on" if written else "nothing was written yet, start again"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pyff.errors import PyffError
 
-__all__ = ["XYZ", "require_output"]
+__all__ = ["PICTURES", "XYZ", "require_output"]
 
 XYZ = (".xyz", ".extxyz")
+PICTURES = (".png", ".pdf", ".svg")
 
 
 def require_output(

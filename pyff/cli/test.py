@@ -9,6 +9,7 @@ import torch
 from pyff.batch import LABELS
 from pyff.cli.console import Console
 from pyff.cli.fit import read_data, show_metrics
+from pyff.cli.output import PICTURES, require_output
 from pyff.cli.run_config import DataConfig
 from pyff.data import Split
 from pyff.errors import PyffError
@@ -29,6 +30,8 @@ def run_test(
     dtype: str | None,
 ) -> int:
     """Print errors in the units of the data; the exit code."""
+    if picture:
+        require_output(picture, PICTURES, overwrite=True, option="--picture")
     model = load(model_path, device)
     if dtype:
         model = model.to(getattr(torch, dtype))

@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path
 
+import numpy as np
 from ase import Atoms
 
 from pyff.errors import DataError
@@ -58,10 +59,17 @@ def read_structure(
         raise FileNotFoundError(f"{path}: no such file")
     try:
         atoms = read(path, index=index, format=kind)
+    except StopIteration:
+        raise DataError(f"{path}: the file is empty; it must hold a structure") from None
     except Exception as error:  # ASE's readers raise anything; the user needs the file's name
         raise DataError(f"{path}: not readable as {kind} ({type(error).__name__}: {error})") from None
     if not len(atoms):
         raise DataError(f"{path}: the structure has no atoms")
+    if not np.isfinite(atoms.positions).all():
+        bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
+        raise DataError(
+            f"{path}: positions must be finite; received NaN or infinity for atom {bad[0]}. Repair the file"
+        )
     atoms.calc = None
     atoms.info.update({name: value for name, value in (("charge", charge), ("spin", spin)) if value is not None})
     return atoms

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pyff import __version__
 from pyff._atomic import atomic_write
+from pyff._device import usable_device
 from pyff.models.base import DirectModel
 from pyff.models.registry import ARCHITECTURES
 from pyff.models.schema import FileUnits, ModelFileError, ModelHeader, first_problem, parse_header
@@ -104,7 +105,8 @@ def load(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: long_range_cutoff or ewald for a model without such terms; units for a file that states them.
+        ValueError: long_range_cutoff or ewald for a model without such terms; units for a file that states them; a
+            device that torch cannot use.
         ModelFileError: not a pyff model, truncated, of an unknown architecture, or written by a newer pyff.
     """
     if Path(path).suffix == ".npz":
@@ -116,7 +118,7 @@ def load(
     else:
         model = _load_safetensors(path)
     set_long_range(model, long_range_cutoff, ewald)
-    return model.to(device).eval()
+    return model.to(usable_device(device)).eval()
 
 
 def _load_safetensors(path: str | os.PathLike) -> EnergyModel | DirectModel:

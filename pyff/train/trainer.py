@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from pyff._device import usable_device
 from pyff.batch import LABELS
 from pyff.data.dataset import Dataset
 from pyff.errors import PyffError, UnseenElementError
@@ -64,15 +65,16 @@ class Trainer:
             on_start: called when everything was checked, just before the first step.
 
         Raises:
+            ValueError: config.device is none that torch can use.
             PyffError: labels that the loss needs are in no frame; run_dir holds a run and neither flag is set.
             NonFiniteLossError: the loss became NaN or infinite; names the frames. The weights are the last finite ones.
             FileNotFoundError: resume without a checkpoint.
         """
+        device = usable_device(self.config.device)
         self._check(train, valid)
         folder = Path(self.run_dir)
         folder.mkdir(parents=True, exist_ok=True)
         self._prepare_folder(folder, resume, overwrite)
-        device = torch.device(self.config.device)
         self.model.to(device=device, dtype=getattr(torch, self.config.dtype))
         progress = TrainProgress(train.units, self.quiet)
         with _own_random_stream(device, self.config.seed):

@@ -220,6 +220,10 @@ def test_test_prints_errors_in_the_units_of_the_data(fitted, data, tmp_path, cap
     shown = capsys.readouterr().out
     assert "40 frames" in shown and "force components" in shown and "eV/Angstrom" in shown
     assert picture.read_bytes()[:4] == b"\x89PNG"
+    for name, words in (("a.gif", "must end in .png, .pdf or .svg"), ("no/a.png", "must lie in a folder that exists")):
+        assert run(["test", model, str(data), "--picture", str(tmp_path / name)]) == 1
+        shown = capsys.readouterr()
+        assert f"--picture {words}" in shown.err and not shown.out
     assert run(["test", model, str(data), "--split", str(fitted / "split.npz"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     results = json.loads((fitted / "results.json").read_text())
@@ -241,6 +245,13 @@ def test_md_writes_a_trajectory_and_continues_it(toy, start, tmp_path, capsys):
     assert [f.info["step"] for f in read(out, ":", format="extxyz")] == list(range(0, 41, 5))
     rows = out.with_suffix(".csv").read_text().splitlines()
     assert rows[0].startswith("step,time_fs") and rows[-1].startswith("40,20.0,")
+
+
+@pytest.mark.parametrize(("ensemble", "conserves"), [("nve", True), ("langevin", False)])
+def test_md_reports_a_drift_where_energy_is_to_be_conserved(ensemble, conserves, toy, start, tmp_path, capsys):
+    options = ["--time", "0.01", "--ensemble", ensemble, "--every", "5", "--out", str(tmp_path / "md.xyz"), "--json"]
+    assert run(["md", toy, start, *options]) == 0
+    assert (json.loads(capsys.readouterr().out)["drift_meV_per_atom_per_ps"] is not None) == conserves
 
 
 def test_md_resumed_keeps_fixed_atoms_fixed(toy, tmp_path):
@@ -296,6 +307,7 @@ def test_md_that_fails_is_an_error_that_keeps_the_frames(toy, tmp_path, capsys):
     write(tmp_path / "close.xyz", close, format="extxyz")
     assert run(["md", toy, str(tmp_path / "close.xyz"), "--out", str(tmp_path / "md.xyz")]) == 1
     assert "atoms must be at least 0.2 A apart" in capsys.readouterr().err
+    assert not (tmp_path / "md.xyz").exists() and not (tmp_path / "md.csv").exists()  # no frame: the name is free
     assert run(["md", toy, str(tmp_path / "close.xyz"), "--out", str(tmp_path / "md.abc")]) == 1
     assert "--out must end in .xyz" in capsys.readouterr().err
 

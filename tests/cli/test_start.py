@@ -176,3 +176,17 @@ def test_structures_that_a_kernel_model_does_not_know(capsys):
     run(["relax", "m.npz", "water.xyz", "--cell", "--steps", "1"])
     said = " ".join(capsys.readouterr().err.split())
     assert "trained in one cell" in said and "not that of the training data" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the file is empty"),
+        ("2\n\nH 0 0 0\nH 0 nan 1\n", "positions must be finite; received NaN or infinity for atom 1"),
+    ],
+)
+def test_structures_that_are_none_are_refused_in_words(text, words, capsys):
+    Path("bad.xyz").write_text(text)
+    for command in ("md", "relax", "minima"):
+        assert run([command, "a.safetensors", "bad.xyz"]) == 1
+        assert f"pyff: bad.xyz: {words}" in capsys.readouterr().err
