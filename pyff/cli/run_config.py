@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pyff._atomic import atomic_write
 from pyff.cli.architectures import ARCHITECTURES, Architecture
 from pyff.errors import PyffError
-from pyff.train.config import TrainConfig
+from pyff.train.config import TrainConfig, mistakes
 
 if TYPE_CHECKING:
     from pyff.models.base import EnergyModel
@@ -113,10 +113,12 @@ class RunConfig(_Strict):
         """Validated settings. Raises PyffError with one line per mistake."""
         try:
             config = cls.model_validate(values)
+        except ValidationError as error:
+            raise _invalid(source, mistakes(error, _SECTIONS)) from None
+        try:
             config.model.checked()
         except ValidationError as error:
-            problems = [f"{'.'.join(map(str, p['loc'])) or 'config'}: {p['msg']}" for p in error.errors()]
-            raise PyffError(f"{source} is not valid:\n  " + "\n  ".join(problems)) from None
+            raise _invalid(source, mistakes(error, {"model": config.model.table.config}, "model")) from None
         return config
 
     @classmethod
@@ -147,3 +149,10 @@ class RunConfig(_Strict):
         import yaml
 
         atomic_write(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+
+
+_SECTIONS = {"": RunConfig, "data": DataConfig, "split": SplitConfig, "model": ModelConfig, "training": TrainConfig}
+
+
+def _invalid(source: str, lines: list[str]) -> PyffError:
+    return PyffError(f"{source} is not valid:\n  " + "\n  ".join(lines))

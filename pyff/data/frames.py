@@ -78,7 +78,8 @@ class Keys:
         if found["energy"] is None and wanted["energy"] is None and not self.target:
             raise DataError(
                 f"no energy found in {source}: known names: {', '.join(KNOWN['energy'])} (also REF_, dft_ before); "
-                f"{keys_text(frames)}; name one with energy_key=..., or read none with energy_key=''"
+                f"{keys_text(frames)}; name one with energy_key='NAME' (command line: --energy-key NAME), or read none "
+                "with ''"
             )
         return {role: key for role, key in found.items() if key}
 
@@ -103,12 +104,12 @@ def assemble(
     known = _units(frames, source, declared, units, chosen)
     notes = [_keys_note(chosen, frames), *unread]
     convert = _Converter(known, chosen, _spin_reader(frames, chosen, notes))
-    kept, atoms, problems = [], {}, []
+    kept, atoms, problems = [], {}, {}
     for frame in frames:
         Z, pos, cell, labels = convert(frame)
         reason = problem(Z, pos, cell, frame.pbc, labels)
         if reason:
-            problems.append(f"{frame.name}: {reason}")
+            problems.setdefault(reason, []).append(frame.name)
         elif _is_isolated(frame):
             if "energy" in labels:
                 atoms.setdefault(int(Z[0]), []).append(float(labels["energy"]))
@@ -183,12 +184,16 @@ def _is_isolated(frame: Frame) -> bool:
     return len(frame.Z) == 1 and (named or not np.any(frame.pbc))
 
 
-def _report_problems(problems: list[str], source: str, bad: str, notes: list[str]) -> None:
+def _report_problems(problems: Mapping[str, list[str]], source: str, bad: str, notes: list[str]) -> None:
+    """problems: names of the frames for each reason."""
     if not problems:
         return
-    text = f"{len(problems)} frames of {source}: {'; '.join(problems[:10])}" + ("; ..." if len(problems) > 10 else "")
+    count = sum(map(len, problems.values()))
+    more = lambda names: f" and {len(names) - 1} more" if len(names) > 1 else ""  # noqa: E731
+    reasons = [f"{names[0]}{more(names)}: {reason}" for reason, names in problems.items()]
+    text = f"{count} frame{'s' * (count > 1)} of {source}: {'; '.join(reasons[:5])}" + "; ..." * (len(reasons) > 5)
     if bad == "error":
-        raise DataError(f"cannot use {text}. Repair them, or leave them out with bad='skip'")
+        raise DataError(f"cannot use {text}. Repair them, or leave them out with bad='skip' (command line: --bad skip)")
     notes.append(f"skipped {text}")
 
 

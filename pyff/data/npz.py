@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -23,7 +24,8 @@ def read_npz(path: Path) -> tuple[list[Frame], DeclaredUnits]:
     try:
         archive = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path.name} cannot be read as npz: {error}") from error
+        why = str(error) if is_zipfile(path) else "it is no archive of numpy.savez"  # numpy advises to unpickle it
+        raise DataError(f"{path.name} cannot be read as npz: {why}") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise DataError(f"{path.name} must be an npz archive; received a single array")
     with archive:

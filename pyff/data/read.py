@@ -65,7 +65,8 @@ def read(
 
 def _read_one(path: Path, format: str | None, units, keys: Keys, bad: str) -> Dataset:
     if not path.is_file():
-        raise FileNotFoundError(f"no data file at {path}")
+        what = "a folder, not a data file" if path.is_dir() else "no data file"
+        raise FileNotFoundError(f"{what} at {path}")
     frames, declared = _reader(path, format)(path)
     return assemble(frames, path.name, declared=declared, units=units, keys=keys, bad=bad)
 

@@ -113,11 +113,14 @@ def split(
     sizes = {"train": _size(train, n, "train"), "valid": _size(valid, n, "valid"), "test": _size(test, n, "test")}
     rest = n - sum(s or 0 for s in sizes.values())
     sizes = {name: max(rest, 0) if size is None else size for name, size in sizes.items()}
+    asked = ", ".join(f"{name} {size}" for name, size in sizes.items())
     if rest < 0:
-        asked = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise DataError(f"train, valid and test must fit into the {n} frames of the data set; received {asked}")
     if sizes["train"] < 1 or sizes["valid"] < 1:
-        raise DataError(f"train and valid need at least one frame each; received {sizes} of {n} frames")
+        raise DataError(
+            f"train and valid must have at least one frame each; received {asked} of the {n} frames. Give numbers of "
+            "frames (command line: --train 8 --valid 2), or more labelled frames"
+        )
     indices = np.arange(n) if order == "time" else np.random.default_rng(seed).permutation(n)
     a, b = sizes["train"], sizes["train"] + sizes["valid"]
     # in time order the test part ends with the last frame, also where the parts do not cover everything

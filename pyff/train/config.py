@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,27 @@ from pyff.data.dataset import Dataset
 from pyff.errors import PyffError
 from pyff.train.recipe import recipe
 
-__all__ = ["TrainConfig"]
+__all__ = ["TrainConfig", "mistakes"]
+
+
+def mistakes(error: ValidationError, known: Mapping[str, type[BaseModel]], where: str = "") -> list[str]:
+    """One line per mistake: setting, requirement, what was received; where a name is unknown, the names there are.
+
+    known: the settings of each section, "" for those without one. where: section that all mistakes belong to.
+    """
+    lines = []
+    for problem in error.errors():
+        place = [*filter(None, [where]), *map(str, problem["loc"])]
+        name = ".".join(place) or "config"
+        if problem["type"] == "extra_forbidden":
+            section = known.get(".".join(place[:-1]))
+            names = f"; known are {', '.join(section.model_fields)}" if section else ""
+            lines.append(f"{name}: there is no such setting{names}")
+        elif problem["type"] in ("missing", "value_error"):
+            lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
+        else:
+            lines.append(f"{name}: {problem['msg']}; received {problem['input']!r:.80}")
+    return lines
 
 
 class TrainConfig(BaseModel):
@@ -119,8 +140,8 @@ class TrainConfig(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            lines = [f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors()]
-            raise PyffError("the training configuration is not valid:\n  " + "\n  ".join(lines)) from None
+            text = "\n  ".join(mistakes(error, {"": cls}))
+            raise PyffError(f"the training configuration is not valid:\n  {text}") from None
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> TrainConfig:

@@ -35,15 +35,21 @@ CASES = {
 
 @pytest.mark.parametrize("what", CASES)
 def test_bad_frame_is_refused_by_name(what):
-    with pytest.raises(DataError, match=rf"1 frames of arrays: arrays\[2\]: {CASES[what]}"):
+    with pytest.raises(DataError, match=rf"1 frame of arrays: arrays\[2\]: {CASES[what]}"):
         from_arrays([8, 1, 1], *spoiled(what), units="eV,Angstrom")
+
+
+def test_frames_that_are_bad_for_one_reason_are_named_once():
+    words = r"4 frames of arrays: arrays\[0\] and 3 more: periodic axes without a cell vector\. .*--bad skip"
+    with pytest.raises(DataError, match=words):
+        from_arrays([1], np.zeros((4, 1, 3)), np.zeros(4), cell=np.zeros((4, 3, 3)), pbc=True, units="eV,Angstrom")
 
 
 @pytest.mark.parametrize("what", CASES)
 def test_bad_frame_is_skipped_and_counted_on_request(what):
     d = from_arrays([8, 1, 1], *spoiled(what), units="eV,Angstrom", bad="skip")
     assert len(d) == 5 and "arrays[2]" not in d.names
-    assert any(note.startswith("skipped 1 frames") for note in d.notes)
+    assert any(note.startswith("skipped 1 frame of arrays") for note in d.notes)
 
 
 def test_force_limit_is_in_ev_per_angstrom_whatever_the_unit():

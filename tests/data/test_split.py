@@ -36,6 +36,11 @@ def test_split_impossible_sizes_are_refused(sizes):
         split(DATA, *sizes)
 
 
+def test_split_of_a_single_frame_says_what_to_give():
+    with pytest.raises(DataError, match=r"received train 1, valid 0, test 0 of the 1 frames\. Give numbers"):
+        split(DATA.subset([0]))
+
+
 @pytest.mark.parametrize("value", [1.0, 2.0, 1.5, -0.1, float("nan")])
 def test_split_float_that_is_no_fraction_is_refused_with_a_sentence(value):
     for name in ("train", "valid", "test"):

@@ -20,7 +20,7 @@ def test_config_empty_file_means_the_defaults(tmp_path):
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"learning_rate": 1}, "learning_rate: Extra inputs"),
+        ({"learning_rate": 1}, "learning_rate: there is no such setting; known are energy_weight"),
         ({"lr": -1}, "lr: Input should be greater than 0"),
         ({"lr": float("nan")}, "lr: Input should be a finite number"),
         ({"optimizer": "sgd"}, "optimizer: Input should be 'adam', 'adamw' or 'amsgrad'"),

@@ -31,7 +31,7 @@ def test_recipe_batch_size_grows_with_the_training_set(n_train, size):
 def test_recipe_what_the_caller_sets_wins():
     c = so3krates(lr=2e-3, batch_size=7, energy_weight=1.0)
     assert (c.lr, c.batch_size, c.energy_weight, c.decay_rate) == (2e-3, 7, 1.0, 0.7)
-    with pytest.raises(PyffError, match="learning_rate: Extra inputs"):
+    with pytest.raises(PyffError, match="learning_rate: there is no such setting; known are energy_weight"):
         so3krates(learning_rate=1)
 
 
