@@ -209,7 +209,7 @@ def curve(
     epilog=_examples("""
         # all lengths times 0.7 to 1.5
         pyff scan krr.safetensors molecule.xyz
-        # one bond, of atoms 0 and 3, from 1 to 3 A
+        # one bond, of atoms 0 and 1, from 1 to 3 A
         pyff scan model.safetensors molecule.xyz --bond 0,1 --range 1,3 --out bond.csv
     """)
 )

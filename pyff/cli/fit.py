@@ -123,12 +123,17 @@ def show_metrics(console: Console, metrics: Metrics) -> None:
 
 
 def fit_model(
-    console: Console, config: RunConfig, folder: Path, *, resume: bool = False, overwrite: bool = False
-) -> Fitted:
-    """Split, train, test; leaves config.yaml, split.npz, model.safetensors, results.json and report.png in a folder."""
-    console.heading("Data")
-    data = read_data(config.data)
-    console.say(data.describe())
+    console: Console, config: RunConfig, folder: Path, *, resume: bool = False, overwrite: bool = False,
+    data: Dataset | None = None,
+) -> Fitted:  # fmt: skip
+    """Split, train, test; leaves config.yaml, split.npz, model.safetensors, results.json and report.png in a folder.
+
+    data: the frames of config.data, where they were read and described before.
+    """
+    if data is None:
+        console.heading("Data")
+        data = read_data(config.data)
+        console.say(data.describe())
     again = f"`pyff train {folder / 'config.yaml'} --resume`"
     chosen = choose_split(config.split, data, folder, resume=resume, overwrite=overwrite, again=again)
     train, valid, test = parts = chosen.apply(data)

@@ -51,13 +51,14 @@ def run_learning_curve(console: Console, options: CurveOptions) -> int:
     rows = []
     for size in sizes:  # all models at one size first: a curve that is stopped can be compared
         for model in models:
-            row = _point(console, options, model, size, splits[size])
+            row = _point(console, options, model, data, splits[size])
             if row is None:
                 console.warn("interrupted; the same command does what is left")
                 return INTERRUPTED
             rows.append(row)
             _write(options, rows, data.units)
     _show(console, rows, data.units)
+    console.say(f"curves in {options.out / 'learning_curve.png'}, numbers in {options.out / 'learning_curve.json'}")
     return 0
 
 
@@ -95,8 +96,9 @@ def _nested_splits(data: Dataset, sizes: list[int], options: CurveOptions) -> di
     return {n: part(n) for n in sizes}
 
 
-def _point(console: Console, options: CurveOptions, model: str, size: int, chosen: Split) -> dict[str, Any] | None:
+def _point(console: Console, options: CurveOptions, model: str, data: Dataset, chosen: Split) -> dict[str, Any] | None:
     """One point of the curve, from its folder where it was made with the same options; None if interrupted."""
+    size = len(chosen.train)
     folder = options.out / f"{model}-{size}"
     record = folder / "point.json"
     asked = {
@@ -112,7 +114,7 @@ def _point(console: Console, options: CurveOptions, model: str, size: int, chose
     console.heading(f"{model}, {size} training frames, {options.minutes:g} minutes")
     folder.mkdir(parents=True, exist_ok=True)
     chosen.save(folder / "chosen.npz")
-    fitted = fit_model(console, _config(options, model, folder / "chosen.npz"), folder, overwrite=True)
+    fitted = fit_model(console, _config(options, model, folder / "chosen.npz"), folder, overwrite=True, data=data)
     if fitted.report.stopped == "interrupted":
         return None
     row = {

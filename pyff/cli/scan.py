@@ -47,7 +47,8 @@ def run_scan(console: Console, model: Path, start: Start, options: ScanOptions) 
     save_figure(picture, [scan_panel(x, energies, label, own, title)], size=4.6)
     low = int(energies.argmin())
     console.say(f"{described(atoms)}, {len(x)} points of {label}")
-    console.facts([("lowest energy", f"{energies[low]:.6f} eV at {x[low]:.4f}"), ("written", str(options.out))])
+    console.facts([("lowest energy", f"{energies[low]:.6f} eV at {x[low]:.4f}")])
+    console.say(f"curve in {options.out}, structures in {structures}, picture in {picture}")
     console.result(label=label, x=x.tolist(), energy=energies.tolist(), out=options.out)
     return 0
 

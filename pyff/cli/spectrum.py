@@ -117,7 +117,10 @@ def _show(console: Console, spectrum: Spectrum, options: SpectrumOptions) -> Non
     console.table(("peak (cm^-1)", "modes per cm^-1"), rows)
     console.facts(
         [
-            ("resolution", f"{spectrum.resolution:.1f} cm^-1, {spectrum.n_blocks} block(s)"),
+            (
+                "resolution",
+                f"{spectrum.resolution:.1f} cm^-1, {spectrum.n_blocks} block{'s' * (spectrum.n_blocks > 1)}",
+            ),
             ("temperature", f"{spectrum.temperature:.0f} K over {spectrum.modes} vibrational degrees of freedom"),
         ]
     )

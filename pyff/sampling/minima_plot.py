@@ -31,6 +31,7 @@ def visit_panel(state: HopState) -> Callable[[Axes], None]:
         axes.set_ylim(low, high + 0.15 * (high - low))  # room for the legend
         axes.set_title("minima in the order of the search", fontsize="medium")
         axes.legend(frameon=False, ncols=3, loc="upper center")
+        axes.xaxis.get_major_locator().set_params(integer=True)
 
     return draw
 
@@ -44,6 +45,7 @@ def discovery_panel(state: HopState) -> Callable[[Axes], None]:
         axes.set(xlabel="visit", ylabel="different minima found", ylim=(0, None), xlim=(0, None))
         title = f"{len(state.minima)} minima in {len(state.visits) - 1} escapes"
         axes.set_title(title, fontsize="medium")
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.get_major_locator().set_params(integer=True)
 
     return draw

@@ -59,6 +59,7 @@ def parity(predictions: Predictions, kind: str, units: Units | None = None) -> C
         about = f" ({unit})" if unit else ""
         title = f"{_TITLES[kind]}, {predictions.n_frames} frames"
         axes.set(xlabel=f"label{about}", ylabel=f"model{about}", title=title)
+        axes.xaxis.get_major_locator().set_params(nbins=6)  # small numbers, such as stresses, have long labels
 
     return draw
 
@@ -111,6 +112,7 @@ def epoch_curve(history: Sequence[Mapping], kind: str, units: Units | None = Non
             if points:
                 axes.plot(*zip(*points), "-", linewidth=1.2, label=label)
         axes.set(xlabel="epoch", yscale="log", title="validation errors" if kind == "errors" else "loss")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
 
     return draw

@@ -44,10 +44,10 @@ class Report:
 
     def text(self) -> str:
         """A few lines for people."""
-        minutes = self.seconds / 60
+        time = f"{self.seconds:.1f} s" if self.seconds < 60 else f"{self.seconds / 60:.1f} min"
+        counts = f"{self.epochs} epoch{'s' * (self.epochs != 1)}, {self.steps} step{'s' * (self.steps != 1)}"
         return (
-            f"{self.epochs} epochs, {self.steps} steps of {self.n_parameters} parameters in {minutes:.1f} min: "
-            f"{_REASONS[self.stopped]}\n"
+            f"{counts} of {self.n_parameters} parameters in {time}: {_REASONS[self.stopped]}\n"
             f"validation, best epoch {self.best_epoch}:\n{self.valid.table()}"
         )
 

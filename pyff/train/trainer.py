@@ -149,11 +149,11 @@ class Trainer:
                 f.unlink()
 
     def _opening(self, train: Dataset, valid: Dataset, loop: TrainingLoop) -> str:
-        c = self.config
+        c, threads = self.config, torch.get_num_threads()
         start = f"resumed after epoch {loop.state.epoch}" if loop.state.step else "new run"
         return (
             f"{start} in {self.run_dir}: {len(train)} training and {len(valid)} validation frames, "
-            f"{loop.n_parameters} parameters, {c.dtype} on {c.device}, {torch.get_num_threads()} threads"
+            f"{loop.n_parameters} parameters, {c.dtype} on {c.device}, {threads} thread{'s' * (threads > 1)}"
         )
 
 

@@ -79,7 +79,7 @@ def test_finetune_errors_are_sentences_and_leave_no_split(parent, tmp_path, caps
 def test_learning_curve_shares_frames_and_time_and_repeats_nothing(tmp_path, capsys):
     data, out = frames(tmp_path / "x.xyz"), tmp_path / "curve"
     argv = ["learning-curve", data, "--models", "schnet,schnetpack2", "--time", "0.004", "--valid", "4",
-            "--out", str(out), "--set", "model.n_features=8", "--quiet"]  # fmt: skip
+            "--out", str(out), "--set", "model.n_features=8"]  # fmt: skip
     assert run([*argv, "--sizes", "16,5"]) == 0
     rows = json.loads((out / "learning_curve.json").read_text())
     assert [(r["n_train"], r["model"]) for r in rows] == [(n, m) for n in (5, 16) for m in ("schnet", "schnetpack2")]
@@ -87,7 +87,9 @@ def test_learning_curve_shares_frames_and_time_and_repeats_nothing(tmp_path, cap
     assert set(splits[5].train) < set(splits[16].train)
     assert splits[5].test.tolist() == splits[16].test.tolist() and rows[0]["n_test"] == 10
     assert {r["minutes"] for r in rows} == {0.004} and all(r["errors_eV_A"]["forces_mae"] > 0 for r in rows)
-    assert "forces MAE (eV/Angstrom)" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "forces MAE (eV/Angstrom)" in shown and f"curves in {out / 'learning_curve.png'}" in shown
+    assert shown.count("formulas") == 1  # the data are read and described once
     before = (out / "schnet-5" / "point.json").stat().st_mtime_ns
     assert run([*argv, "--sizes", "16,5"]) == 0
     assert (out / "schnet-5" / "point.json").stat().st_mtime_ns == before
