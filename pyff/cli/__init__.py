@@ -47,6 +47,8 @@ def _sentence(error: Exception) -> str:
     expected = (PyffError, ValueError, OSError, RuntimeError, ImportError, NotImplementedError)
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         return f"no such file or folder: {error.filename}"
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
     text = " ".join(str(error).split()) if not isinstance(error, PyffError) else str(error)
     if isinstance(error, expected) and text:
         return text

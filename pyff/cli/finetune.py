@@ -11,6 +11,7 @@ from pyff._atomic import atomic_write
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
 from pyff.cli.fit import read_data
+from pyff.cli.output import require_folder
 from pyff.cli.run_config import RunConfig
 from pyff.cli.run_folder import choose_split, errors_info, run_info
 from pyff.data import Dataset
@@ -39,6 +40,7 @@ def run_finetune(console: Console, options: FinetuneOptions) -> int:
     if options.config.model.hyperparameters:
         names = ", ".join(options.config.model.hyperparameters)
         raise PyffError(f"--set model.NAME must not be given: the options of {options.parent} stay; received {names}")
+    require_folder(options.folder)
     trainable_parameters(load(options.parent), options.strategy)  # a misspelt strategy must not wait for the data
     console.heading("Data")
     data, folder = read_data(options.config.data), options.folder

@@ -15,6 +15,7 @@ from pyff._atomic import atomic_write
 from pyff.cli import INTERRUPTED
 from pyff.cli.architectures import ARCHITECTURES, architecture_of
 from pyff.cli.console import Console
+from pyff.cli.output import require_folder
 from pyff.cli.run_config import DataConfig, RunConfig
 from pyff.cli.run_folder import choose_split, errors_info, require_known_elements, run_info
 from pyff.data import Dataset, ReferenceEnergies, read, reference_energies
@@ -130,6 +131,7 @@ def fit_model(
 
     data: the frames of config.data, where they were read and described before.
     """
+    require_folder(folder)
     if data is None:
         console.heading("Data")
         data = read_data(config.data)

@@ -15,6 +15,7 @@ from pyff._atomic import atomic_write
 from pyff.cli import INTERRUPTED
 from pyff.cli.console import Console
 from pyff.cli.fit import fit_config, fit_model, read_data
+from pyff.cli.output import require_folder
 from pyff.cli.run_config import RunConfig
 from pyff.data import Dataset, Split, split
 from pyff.errors import PyffError
@@ -45,6 +46,7 @@ def run_learning_curve(console: Console, options: CurveOptions) -> int:
     """Train what is not trained yet, then write learning_curve.json and .png; the exit code."""
     sizes, models = training_sizes(options.sizes), _names(options.models)
     configs = [_config(options, model) for model in models]  # a misspelt name must not wait for the first training
+    require_folder(options.out)
     data = read_data(configs[0].data)
     console.say(data.describe())
     splits = _nested_splits(data, sizes, options)

@@ -65,8 +65,8 @@ def read(
 
 def _read_one(path: Path, format: str | None, units, keys: Keys, bad: str) -> Dataset:
     if not path.is_file():
-        what = "a folder, not a data file" if path.is_dir() else "no data file"
-        raise FileNotFoundError(f"{what} at {path}")
+        what = "a data file is needed; received the folder" if path.is_dir() else "no data file at"
+        raise FileNotFoundError(f"{what} {path}")
     frames, declared = _reader(path, format)(path)
     return assemble(frames, path.name, declared=declared, units=units, keys=keys, bad=bad)
 
@@ -76,7 +76,10 @@ def _reader(path: Path, format: str | None) -> Callable[[Path], tuple[list[Frame
         name = path.name.lower()
         format = next((f for suffix, f in _SUFFIXES.items() if name.endswith(suffix)), None)
         if format is None:
-            raise DataError(f"the suffix of {path.name} names no known format; give format= one of {FORMATS}")
+            raise DataError(
+                f"the suffix of {path.name} names no known format: data end in {', '.join(_SUFFIXES)} "
+                f"(in Python, format=, one of {', '.join(FORMATS)}, says what a file is)"
+            )
     if format == "extxyz":
         from pyff.data.extxyz import read_extxyz
 
