@@ -53,14 +53,16 @@ def run_relax(console: Console, model: Path, start: Start, options: RelaxOptions
             trajectory=trajectory,
             on_step=lambda step, energy, force: show(step, f"{energy:.6f} eV  largest force {force:.4f} eV/A"),
         )
-    if not report.stopped.startswith("the calculation"):
+    written = not report.stopped.startswith("the calculation")
+    if written:
         write_structure(options.out, atoms)
     console.result(structure=options.out, **vars(report))
     if report.interrupted:
         console.warn(f"interrupted after {report.steps} steps; the structure so far is in {options.out}")
         return INTERRUPTED
     if not report.converged:
-        raise PyffError(f"{report.stopped}: the largest force is {report.fmax:.4f} eV/A, wanted {options.fmax}")
+        rest = f". Give more --steps, or go on from the structure in {options.out}" if written else ""
+        raise PyffError(f"{report.stopped}: the largest force is {report.fmax:.4f} eV/A, wanted {options.fmax}{rest}")
     console.say(
         f"relaxed in {report.steps} steps: {report.energy_start:.6f} -> {report.energy:.6f} eV, largest force "
         f"{report.fmax:.4f} eV/A; structure in {options.out}"

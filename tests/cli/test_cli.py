@@ -322,7 +322,10 @@ def test_relax_writes_the_relaxed_structure(toy, start, tmp_path, capsys):
     relaxed = read(out, format="extxyz")
     assert np.linalg.norm(relaxed.get_forces(), axis=1).max() <= 0.02 + 1e-6
     assert run(["relax", toy, start, "--steps", "1", "--fmax", "1e-6", "--out", str(out), "--overwrite"]) == 1
-    assert "not converged after 1 steps: the largest force is" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert (
+        "not converged after 1 steps: the largest force is" in shown and f"go on from the structure in {out}" in shown
+    )
     crystal = bulk("C", "diamond", a=3.6)
     write(tmp_path / "crystal.cif", crystal, format="cif")
     argv = ["relax", toy, str(tmp_path / "crystal.cif"), "--steps", "0", "--fmax", "1000", "--out", str(out)]
