@@ -50,7 +50,8 @@ def parity(predictions: Predictions, kind: str, units: Units | None = None) -> C
 
     def draw(axes: Axes) -> None:
         chosen = np.linspace(0, len(x) - 1, min(len(x), _MOST_POINTS)).astype(int)
-        axes.plot(x[chosen], y[chosen], ".", markersize=2, color="#1f5fa8", alpha=0.5, rasterized=True)
+        size = 2 if len(chosen) > 500 else 5  # a handful of points must be seen, a cloud must not be a blot
+        axes.plot(x[chosen], y[chosen], ".", markersize=size, color="#1f5fa8", alpha=0.5, rasterized=True)
         ends = [min(x.min(), y.min()), max(x.max(), y.max())]
         axes.plot(ends, ends, "-", linewidth=0.8, color="black")
         error = y - x
@@ -110,9 +111,9 @@ def epoch_curve(history: Sequence[Mapping], kind: str, units: Units | None = Non
         for key, (label, factor) in curves.items():
             points = [(row["epoch"], row[key] / factor) for row in history if row.get(key)]
             if points:
-                axes.plot(*zip(*points), "-", linewidth=1.2, label=label)
+                axes.plot(*zip(*points), "-" if len(points) > 1 else "o", linewidth=1.2, label=label)
         axes.set(xlabel="epoch", yscale="log", title="validation errors" if kind == "errors" else "loss")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.legend(frameon=False)
 
     return draw

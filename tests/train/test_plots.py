@@ -43,7 +43,9 @@ def test_learning_curve_is_logarithmic_and_converted():
     x, y = axes.lines[1].get_data()
     np.testing.assert_allclose(x, [1, 2, 3])
     np.testing.assert_allclose(y, np.array([0.2, 0.1, 0.2 / 3]) / ENERGY["kcal/mol"])
-    assert all(tick == round(tick) for tick in axes.get_xticks())  # there is no half an epoch
+    single = drawn(epoch_curve(HISTORY[:1], "errors"))
+    assert single.lines[0].get_marker() == "o"  # a line of one point would not be seen
+    assert all(tick == round(tick) for a in (axes, single) for tick in a.get_xticks())  # there is no half an epoch
 
 
 def test_save_figure_writes_one_picture_of_all_panels(tmp_path):
