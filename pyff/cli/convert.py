@@ -32,6 +32,10 @@ def run_convert(
     require_output(target, (".safetensors",), option="TARGET", overwrite=overwrite)
     if not source.is_file():
         raise PyffError(f"{source}: no such file")
+    if source.suffix in (".safetensors", ".npz"):
+        raise PyffError(
+            f"{source} needs no conversion: pyff.Calculator and the commands read .safetensors and sGDML's .npz"
+        )
     if so3lr.is_so3lr(source):
         if units or cutoff_function:
             raise PyffError("--units and --cutoff-function are for SchNetPack models; SO3LR's are known")

@@ -1,4 +1,4 @@
-"""`pyff minima`: search for the minima of a structure with a model file."""
+"""`pyff minima` from the command line to its files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyff.cli.start import Start, described
 from pyff.cli.threads import threads_for
 from pyff.md import write_frames
 from pyff.models.identity import model_identity
-from pyff.sampling import HopSettings, HopState, MinimaLog, discovery_panel, hop_minima, visit_panel
+from pyff.sampling import HopSettings, HopState, MinimaLog, Visit, discovery_panel, hop_minima, visit_panel
 
 __all__ = ["MinimaOptions", "run_minima"]
 
@@ -73,6 +73,13 @@ def run_minima(console: Console, model: Path, start: Start, options: MinimaOptio
     return _conclude(console, state, options, bool(interrupt.requested))
 
 
+def _ranked(visit: Visit, lowest: list[int]) -> dict:
+    """A visit whose minima are numbered by energy from 0, as the lists beside it and the frames of the file are."""
+    rank = {found: place for place, found in enumerate(lowest)}
+    places = {name: rank.get(getattr(visit, name), -1) for name in ("minimum", "current")}
+    return asdict(visit) | places
+
+
 def _conclude(console: Console, state: HopState, options: MinimaOptions, interrupted: bool) -> int:
     picture = options.picture
     if state.minima:
@@ -90,7 +97,7 @@ def _conclude(console: Console, state: HopState, options: MinimaOptions, interru
         energies=[state.minima[k].energy for k in lowest],
         visits=[state.minima[k].visits for k in lowest],
         found_at=[state.minima[k].found_at for k in lowest],
-        last=asdict(state.visits[-1]) if state.visits else None,
+        last=_ranked(state.visits[-1], lowest) if state.visits else None,
         interrupted=interrupted,
     )
     if interrupted:

@@ -389,6 +389,13 @@ def test_md_stopped_by_ctrl_c_can_be_resumed(toy, start, tmp_path):
     assert read(out, -1, format="extxyz").info["step"] == reached + 10
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "ethanol.npz"])
+def test_convert_says_which_files_need_none(name, tmp_path, capsys):
+    (tmp_path / name).write_bytes(b"")
+    assert run(["convert", str(tmp_path / name), str(tmp_path / "x.safetensors")]) == 1
+    assert "needs no conversion" in " ".join(capsys.readouterr().err.split())
+
+
 def test_convert_refuses_a_file_that_would_run_code(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(_Hostile(), "hostile.model", _use_new_zipfile_serialization=False)

@@ -151,6 +151,8 @@ def test_minima_search_stops_and_goes_on(here, capsys):
     more = result([*MINIMA, "--escapes", "4", "--resume"], capsys)
     whole = result([*MINIMA, "--escapes", "4", "--out", "whole.xyz"], capsys)
     assert more["energies"] == whole["energies"] and more["visits"] == whole["visits"] and more["escapes"] == 4
+    place, energy = more["last"]["minimum"], more["last"]["energy"]
+    assert place == -1 or more["energies"][place] == pytest.approx(energy, abs=1e-3)
     assert read("minima.xyz", 0).get_potential_energy() == pytest.approx(min(more["energies"]), abs=1e-6)
     assert (here / "minima.png").exists() and len((here / "minima.jsonl").read_text().splitlines()) == 6
 
